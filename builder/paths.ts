@@ -1,0 +1,12 @@
+import {homedir} from 'node:os';
+import {dirname, join} from 'node:path';
+import {fileURLToPath} from 'node:url';
+
+/** The folder of the installed package: templates, profiles and docs are below it. */
+export const packageFolder = join(dirname(fileURLToPath(import.meta.url)), '..', '..');
+
+/** Where builds keep what they need again. */
+export function findCacheFolder(environment: Readonly<Record<string, string | undefined>>): string {
+	const base = environment['XDG_CACHE_HOME'] || join(homedir(), '.cache');
+	return environment['BRINGUP_CACHE'] || join(base, 'bringup');
+}

@@ -1,0 +1,69 @@
+import {access, readdir} from 'node:fs/promises';
+import {basename, join, resolve} from 'node:path';
+import {packageFolder} from '../paths.ts';
+import {UserError} from '../run.ts';
+import {explainIssues, suggest} from './explain.ts';
+import {checkFacts, type FalseFact, type Sections} from './facts.ts';
+import {type Fault, formatPath, ProfileError} from './faults.ts';
+import {type ProfileFields, profileSchema} from './schema.ts';
+import {loadSource, type Source} from './source.ts';
+
+/** A profile without a fault that the file itself can show. */
+export interface Profile {
+	/** The file's name without .yaml; artefacts are named after it. */
+	name: string;
+	path: string;
+	fields: ProfileFields;
+	source: Source;
+}
+
+const isThere = (path: string) => access(path).then(() => true, () => false);
+
+async function listProfiles(folder: string): Promise<string[]> {
+	const files = await readdir(folder).catch(() => []);
+	return files.filter(file => file.endsWith('.yaml')).map(file => basename(file, '.yaml'));
+}
+
+/** The file of a profile: a path, or a name in ./profiles or among those that bringup ships. Throws a UserError when there is none. */
+export async function findProfile(given: string): Promise<string> {
+	if (/[/\\]|\.ya?ml$/.test(given)) {
+		if (await isThere(given)) return resolve(given);
+		throw new UserError(`there is no profile ${given}`);
+	}
+	const folders = [resolve('profiles'), join(packageFolder, 'profiles')];
+	for (const folder of folders) {
+		const path = join(folder, `${given}.yaml`);
+		if (await isThere(path)) return path;
+	}
+	const names = [...new Set((await Promise.all(folders.map(listProfiles))).flat())];
+	throw new UserError(`there is no profile "${given}"${suggest(given, names)}; there are: ${names.join(', ') || 'none'}. A path works too: --profile ./my.yaml`);
+}
+
+/** Facts as faults, with their place in the profile. */
+export function placeFacts(facts: readonly FalseFact[], source: Source): Fault[] {
+	return facts.map(({path, message}) => ({path: formatPath(path), message, place: source.find(path)}));
+}
+
+/** Facts are checked in the sections whose shape is right, so that one run tells everything. */
+function parseSections(value: unknown): Sections {
+	const given = typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : {};
+	const parsed = Object.entries(profileSchema.shape).flatMap(([name, schema]) => {
+		const result = schema.safeParse(given[name]);
+		return result.success ? [[name, result.data] as const] : [];
+	});
+	return Object.fromEntries(parsed);
+}
+
+/** Reads a profile. Throws a ProfileError with every fault at once. */
+export async function loadProfile(path: string): Promise<Profile> {
+	const {source, faults} = await loadSource(path);
+	if (faults.length > 0) throw new ProfileError(faults);
+	const result = profileSchema.safeParse(source.value ?? {});
+	const shape = result.success ? [] : explainIssues(result.error.issues, source);
+	const all = [...shape, ...placeFacts(checkFacts(parseSections(source.value)), source)];
+	if (!result.success || all.length > 0) {
+		all.sort((a, b) => a.place.file.localeCompare(b.place.file) || a.place.line - b.place.line || a.place.column - b.place.column);
+		throw new ProfileError(all);
+	}
+	return {name: basename(path).replace(/\.ya?ml$/, ''), path, fields: result.data, source};
+}

@@ -1,0 +1,62 @@
+import {z} from 'zod';
+import {sections} from '../../firstboot/sequence.ts';
+
+const packageName = z.string().regex(/^[a-z0-9][a-z0-9+.-]+$/, 'expected a Debian package name');
+
+const debian = z
+	.strictObject({
+		release: z.enum(['trixie', 'bookworm']).default('trixie').describe('Debian 13 or 12'),
+		mirror: z
+			.url()
+			.optional()
+			.describe("where packages come from, such as http://mirror.example/debian; without it, the mirror of this workstation's own apt"),
+		securityMirror: z.url().optional().describe('the same for security updates, such as http://mirror.example/debian-security'),
+		components: z
+			.array(z.enum(['main', 'contrib', 'non-free', 'non-free-firmware']))
+			.min(1)
+			.default(['main', 'non-free-firmware']),
+		packages: z.array(packageName).default([]).describe('Debian packages beside those that the phases need'),
+		proxy: z.url().optional().describe('HTTP proxy that the build downloads through; the machine does not get it'),
+	})
+	.prefault({})
+	.describe('Which Debian, and from where.');
+
+const machine = z
+	.strictObject({
+		firmware: z
+			.array(z.enum(['uefi', 'bios']))
+			.min(1)
+			.default(['uefi', 'bios'])
+			.describe('what the medium boots under; `uefi` is with Secure Boot and without'),
+		consoles: z
+			.array(z.string().regex(/^tty[A-Za-z0-9]+(,\d+[noe]?\d?)?$/, 'expected a console such as tty0 or ttyS0,115200'))
+			.min(1)
+			.default(['ttyS0,115200', 'tty0'])
+			.describe('where kernel messages and progress go; the last one is /dev/console'),
+		microcode: z
+			.array(z.enum(['intel', 'amd']))
+			.default(['intel', 'amd'])
+			.describe('processor updates in the image; they need the component non-free-firmware'),
+	})
+	.prefault({})
+	.describe('The hardware that the medium boots on.');
+
+/** A profile: the sections of the builder and those of the phases. */
+export const profileSchema = z
+	.strictObject({
+		schema: z.literal(1).describe('the version of this format'),
+		extends: z.string().min(1).optional().describe('another profile, by a path relative to this one; its fields hold where this one says nothing'),
+		debian,
+		machine,
+		install: sections.install,
+		identity: sections.identity,
+		network: sections.network.optional(),
+	})
+	.describe('A kind of machine: what Debian it runs, which disk it is installed to, who may log in, how it is on the network.');
+
+export type ProfileFields = z.output<typeof profileSchema>;
+
+/** The profile's JSON Schema, of what people write: defaults may be left out. */
+export function makeJsonSchema(): Record<string, unknown> {
+	return z.toJSONSchema(profileSchema, {io: 'input', unrepresentable: 'any', reused: 'inline'}) as Record<string, unknown>;
+}

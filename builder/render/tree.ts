@@ -1,0 +1,53 @@
+import {readdir, readFile} from 'node:fs/promises';
+import {join, relative} from 'node:path';
+import type {Machine} from '../../firstboot/sequence.ts';
+import {packageFolder} from '../paths.ts';
+import type {CompleteProfile} from '../profile/complete.ts';
+import {type Escaping, fillTemplate} from './template.ts';
+import {makeView} from './view.ts';
+
+/** Files by path, relative and sorted. */
+export type FileTree = ReadonlyMap<string, {content: string; mode: number}>;
+
+const templatesFolder = join(packageFolder, 'templates');
+
+/** The folders of the live-build tree, by where their files end up. */
+export const folders = {
+	/** Files of the installed system and of the medium's. */
+	chroot: 'config/includes.chroot/',
+	/** Files of the medium itself. */
+	binary: 'config/includes.binary/',
+	hooks: 'config/hooks/normal/',
+	lists: 'config/package-lists/',
+} as const;
+
+function escapingOf(path: string): Escaping {
+	if (path.endsWith('grub.cfg')) return 'grub';
+	return /^auto\/|\.hook\.chroot$|\/etc\/default\/|\/sbin\//.test(path) ? 'shell' : 'line';
+}
+
+function modeOf(path: string): number {
+	return /^auto\/|\.hook\.chroot$|\/sbin\//.test(path) ? 0o755 : 0o644;
+}
+
+/** What the machine reads; its schema is the machine's. Secrets stay references: the build puts their values into files of their own. */
+export function makeMachine({name, fields}: CompleteProfile): Machine {
+	const {install, identity, network} = fields;
+	return {schema: 1, profile: name, install, identity, network};
+}
+
+/** The live-build configuration tree of a profile. Depends on the profile and the templates only. */
+export async function renderTree(profile: CompleteProfile): Promise<FileTree> {
+	const view = makeView(profile);
+	const entries = await readdir(templatesFolder, {recursive: true, withFileTypes: true});
+	const templates = entries.filter(entry => entry.isFile()).map(entry => relative(templatesFolder, join(entry.parentPath, entry.name)));
+	const tree = new Map<string, {content: string; mode: number}>();
+	for (const template of templates) {
+		const path = template.replace(/\.mustache$/, '');
+		const text = await readFile(join(templatesFolder, template), 'utf8');
+		tree.set(path, {content: fillTemplate(`templates/${template}`, text, view, escapingOf(path)), mode: modeOf(path)});
+	}
+	const machine = `${JSON.stringify(makeMachine(profile), undefined, '\t')}\n`;
+	tree.set(`${folders.chroot}etc/bringup/machine.json`, {content: machine, mode: 0o644});
+	return new Map([...tree].sort(([a], [b]) => (a < b ? -1 : 1)));
+}

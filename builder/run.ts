@@ -1,0 +1,163 @@
+import {createWriteStream, type WriteStream} from 'node:fs';
+import {once} from 'node:events';
+import {execa} from 'execa';
+
+/** A program and its arguments. Never a shell line. */
+export type Command = readonly [program: string, ...args: string[]];
+
+/** A program that failed: which, how, and its last lines. The user sees all of it. */
+export class ProgramError extends Error {
+	readonly command: Command;
+	readonly output: string;
+	/** The full log, where one was kept. */
+	readonly log: string | undefined;
+
+	constructor(command: Command, how: string, output: string, log?: string, options?: ErrorOptions) {
+		super(`${command[0]} ${how}`, options);
+		this.command = command;
+		this.output = output;
+		this.log = log;
+	}
+}
+
+/** An error that the user can mend, said in full in its message. */
+export class UserError extends Error {}
+
+export interface RunOptions {
+	input?: string;
+	cwd?: string;
+	env?: Readonly<Record<string, string>>;
+	/** File that gets the whole output, appended. */
+	log?: string;
+	/** Called for each line of output. */
+	onLine?: (line: string) => void;
+	signal?: AbortSignal | undefined;
+}
+
+const packages: Record<string, string> = {
+	mksquashfs: 'squashfs-tools',
+	unsquashfs: 'squashfs-tools',
+	'grub-mkimage': 'grub-common',
+	mformat: 'mtools',
+	mcopy: 'mtools',
+	mmd: 'mtools',
+	'qemu-system-x86_64': 'qemu-system-x86',
+	'qemu-img': 'qemu-utils',
+	ssh: 'openssh-client',
+	'ssh-keygen': 'openssh-client',
+	setpriv: 'util-linux',
+	flock: 'util-linux',
+	'apt-get': 'apt',
+};
+
+/** Says what a missing program means, or how a program ended. */
+function describeEnd(command: Command, result: {code?: string; exitCode?: number; signal?: string; isCanceled: boolean}): string {
+	if (result.code === 'ENOENT') {
+		return `is not installed. Install it: apt-get install ${packages[command[0]] ?? command[0]}`;
+	}
+	if (result.isCanceled) return 'was interrupted';
+	if (result.signal) return `was ended by ${result.signal}`;
+	return result.exitCode === undefined ? 'could not be started' : `exited with ${result.exitCode}`;
+}
+
+function openLog(path: string | undefined, command: Command): WriteStream | undefined {
+	if (path === undefined) return undefined;
+	const log = createWriteStream(path, {flags: 'a'});
+	log.on('error', () => {}); // a log that cannot be written must not hide what it is about
+	log.write(`$ ${command.join(' ')}\n`);
+	return log;
+}
+
+const path = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
+
+function settings({cwd, env, signal}: RunOptions) {
+	return {
+		...(cwd === undefined ? {} : {cwd}),
+		env: {LC_ALL: 'C.UTF-8', PATH: path, ...env},
+		extendEnv: true,
+		reject: false,
+		stripFinalNewline: false,
+		...(signal === undefined ? {} : {cancelSignal: signal}),
+		forceKillAfterDelay: 10_000,
+	} as const;
+}
+
+/** Ends the program also when this process is killed outright. */
+function tie([program, ...args]: Command): Command {
+	return ['setpriv', '--pdeathsig', 'TERM', program, ...args];
+}
+
+/** Runs a program to its end and gives its standard output. Throws a ProgramError unless it exits with 0. */
+export async function run(command: Command, options: RunOptions = {}): Promise<string> {
+	const [program, ...args] = command;
+	const child = execa(program, args, {
+		...settings(options),
+		...(options.input === undefined ? {stdin: 'ignore' as const} : {input: options.input}),
+		all: true,
+		maxBuffer: 2 ** 28,
+	});
+	return finish(command, child, options);
+}
+
+interface Child {
+	all: NodeJS.ReadableStream;
+}
+
+interface Result {
+	stdout?: string | undefined;
+	all?: string | undefined;
+	exitCode?: number;
+	code?: string;
+	signal?: string;
+	isCanceled: boolean;
+	failed: boolean;
+}
+
+async function finish(command: Command, child: Child & PromiseLike<unknown>, {log: logPath, onLine}: RunOptions): Promise<string> {
+	const log = openLog(logPath, command);
+	let rest = '';
+	child.all.on('data', (chunk: Buffer) => {
+		log?.write(chunk);
+		const lines = (rest + chunk.toString()).split(/[\r\n]/);
+		rest = lines.pop() ?? '';
+		for (const line of lines) onLine?.(line);
+	});
+	const result = (await child) as Result;
+	if (log) {
+		log.end();
+		await once(log, 'close');
+	}
+	if (!result.failed) return result.stdout ?? '';
+	throw new ProgramError(command, describeEnd(command, result), result.all ?? '', logPath, {cause: result});
+}
+
+/**
+ * Runs a long program that changes things, tied to this process's life, its output to the log.
+ * Throws a ProgramError unless it exits with 0.
+ */
+export async function runLong(command: Command, options: RunOptions = {}): Promise<void> {
+	await run(tie(command), options).catch(error => {
+		if (!(error instanceof ProgramError)) throw error;
+		const missing = /failed to execute/.test(error.output);
+		const how = missing ? describeEnd(command, {code: 'ENOENT', isCanceled: false}) : error.message.replace(/^setpriv /, '');
+		throw new ProgramError(command, how, error.output, error.log, {cause: error});
+	});
+}
+
+/** Runs one program into the standard input of another; both must exit with 0. Either's failure names that program. */
+export async function pipe(from: Command, to: Command, options: RunOptions = {}): Promise<void> {
+	const spawn = (command: Command, streams: object) => {
+		const [program, ...args] = tie(command);
+		return execa(program, args, {...settings(options), ...streams});
+	};
+	const source = spawn(from, {stdin: 'ignore', stdout: 'pipe', buffer: {stdout: false}});
+	const sink = spawn(to, {stdin: 'pipe', all: true});
+	source.stdout?.pipe(sink.stdin as NodeJS.WritableStream);
+	sink.stdin?.on('error', () => {}); // the sink's end says why
+	const failures: unknown[] = [];
+	await Promise.all([
+		finish(from, Object.assign(source, {all: source.stderr}) as never, options).catch(error => failures.push(error)),
+		finish(to, sink as never, options).catch(error => failures.push(error)),
+	]);
+	if (failures.length > 0) throw failures[0]; // the second failed because the first did
+}

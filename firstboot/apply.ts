@@ -1,0 +1,125 @@
+import {constants} from 'node:fs';
+import {mkdir, open, readFile, realpath, rename, rm} from 'node:fs/promises';
+import {basename, dirname, join} from 'node:path';
+import {setTimeout as sleep} from 'node:timers/promises';
+import {execa} from 'execa';
+import type {Command, Probe, Step} from './phase.ts';
+
+const environment = {LC_ALL: 'C.UTF-8', PATH: '/usr/sbin:/usr/bin:/sbin:/bin'};
+
+/** A program that failed on the machine: which, and its last lines. */
+export class CommandError extends Error {
+	readonly command: Command;
+	readonly lines: readonly string[];
+
+	constructor(command: Command, how: string, output: string, options?: ErrorOptions) {
+		super(`${command[0]} ${how}`, options);
+		this.command = command;
+		this.lines = output.trimEnd().split('\n').slice(-20);
+	}
+}
+
+async function run(command: Command, input?: string): Promise<string> {
+	const [program, ...args] = command;
+	const result = await execa(program, args, {
+		...(input === undefined ? {stdin: 'ignore' as const} : {input}),
+		env: environment,
+		extendEnv: false,
+		reject: false,
+		stripFinalNewline: false,
+		all: true,
+	});
+	if (result.exitCode === 0) return result.stdout;
+	const how =
+		result.exitCode === undefined ? (result.shortMessage ?? 'could not be run') : `exited with ${result.exitCode}`;
+	throw new CommandError(command, how, result.all, {cause: result});
+}
+
+function isAbsent(error: unknown): boolean {
+	const code = (error as NodeJS.ErrnoException).code;
+	return code === 'ENOENT' || code === 'ENOTDIR';
+}
+
+async function read(path: string): Promise<string | undefined> {
+	try {
+		return await readFile(path, 'utf8');
+	} catch (error) {
+		if (isAbsent(error)) return undefined;
+		throw error;
+	}
+}
+
+/** The real machine, asked. */
+export const machineProbe: Probe = {output: command => run(command), read};
+
+async function syncFolder(path: string): Promise<void> {
+	const folder = await open(path, constants.O_RDONLY | constants.O_DIRECTORY);
+	try {
+		await folder.sync();
+	} finally {
+		await folder.close();
+	}
+}
+
+/** Writes a file so that a power cut leaves the old content or the new, never less: temporary file, fsync, rename, fsync the folder. */
+export async function writeDurably(path: string, content: string, mode: number): Promise<void> {
+	const made = await mkdir(dirname(path), {recursive: true});
+	const target = await realpath(path).catch(error => {
+		if (isAbsent(error)) return path;
+		throw error;
+	});
+	// Always the same name: what a power cut leaves behind is overwritten by the next boot.
+	const temporary = join(dirname(target), `.${basename(target)}.bringup`);
+	try {
+		const file = await open(temporary, 'w', mode);
+		try {
+			await file.writeFile(content);
+			await file.chmod(mode);
+			await file.sync();
+		} finally {
+			await file.close();
+		}
+		await rename(temporary, target);
+	} catch (error) {
+		await rm(temporary, {force: true});
+		throw error;
+	}
+	for (let folder = dirname(target); ; folder = dirname(folder)) {
+		await syncFolder(folder);
+		if (made === undefined || folder === dirname(made) || folder === '/') break;
+	}
+}
+
+async function wait(until: Command, seconds: number): Promise<void> {
+	const end = Date.now() + seconds * 1000;
+	for (;;) {
+		try {
+			await run(until);
+			return;
+		} catch (error) {
+			if (Date.now() >= end) {
+				const lines = error instanceof CommandError ? error.lines.join('\n') : String(error);
+				throw new CommandError(until, `did not succeed within ${seconds} s`, lines, {cause: error});
+			}
+			await sleep(250);
+		}
+	}
+}
+
+/** Performs one step on the machine. Throws a CommandError when a program fails. */
+export async function apply(step: Step): Promise<void> {
+	switch (step.do) {
+		case 'run':
+			await run(step.command, step.stdin);
+			return;
+		case 'write':
+			await writeDurably(step.path, step.content, step.mode);
+			return;
+		case 'wait':
+			await wait(step.until, step.seconds);
+			return;
+		case 'reboot':
+			await run(['systemctl', '--no-block', 'reboot']);
+			return;
+	}
+}

@@ -1,0 +1,114 @@
+import {createHash} from 'node:crypto';
+import type {Disk} from './disks.ts';
+import type {Probe} from './phase.ts';
+import {buildIdPath} from './phase.ts';
+
+export interface Partition {
+	number: number;
+	name: string;
+	uuid: string;
+}
+
+/** A GPT as it is on the disk, or undefined when there is none. */
+export interface Table {
+	id: string;
+	partitions: readonly Partition[];
+}
+
+export interface Signature {
+	type: string;
+	uuid: string | null;
+}
+
+/** What libblkid finds on a device, read from the device itself, not from udev's memory of it. */
+export async function readSignatures(probe: Probe, path: string): Promise<Signature[]> {
+	const output = await probe.output(['wipefs', '--no-act', '--json', path]);
+	return output.trim() === '' ? [] : (JSON.parse(output) as {signatures: Signature[]}).signatures;
+}
+
+interface SfdiskTable {
+	partitiontable: {label: string; id: string; partitions?: {node: string; name?: string; uuid?: string}[]};
+}
+
+/** The GPT of a disk, read from the disk itself. */
+export async function readTable(
+	probe: Probe,
+	path: string,
+	signatures: readonly Signature[],
+): Promise<Table | undefined> {
+	if (!signatures.some(({type}) => type === 'gpt')) return undefined;
+	const {partitiontable} = JSON.parse(await probe.output(['sfdisk', '--json', path])) as SfdiskTable;
+	const partitions = (partitiontable.partitions ?? []).map(({node, name = '', uuid = ''}) => ({
+		number: Number(/(\d+)$/.exec(node)?.[1]),
+		name,
+		uuid: uuid.toLowerCase(),
+	}));
+	return {id: partitiontable.id.toLowerCase(), partitions};
+}
+
+/** A UUID that the same words always give (RFC 9562, version 8). */
+function deriveUuid(...words: string[]): string {
+	const bytes = createHash('sha256').update(words.join('\0')).digest().subarray(0, 16);
+	bytes.writeUInt8((bytes.readUInt8(6) & 0x0f) | 0x80, 6);
+	bytes.writeUInt8((bytes.readUInt8(8) & 0x3f) | 0x80, 8);
+	return bytes.toString('hex').replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5');
+}
+
+/** The names by which an install knows its own disk again. */
+export interface Layout {
+	/** Whether the firmware's identity tells this machine from others; some boards ship with placeholders. */
+	identified: boolean;
+	/** The GPT's identifier: the same for every install on this machine. */
+	tableId: string;
+	/** Of this build on this disk of this machine. */
+	rootUuid: string;
+	rootPartUuid: string;
+	espPartUuid: string;
+	/** The FAT volume id, eight hexadecimal digits. */
+	espVolumeId: string;
+	buildId: string;
+}
+
+/** Root partition's name until the installed system has booted once; such a disk holds nobody's data but ours. */
+export const unfinishedName = 'bringup-installing';
+export const finishedName = 'bringup-root';
+
+/** The identity of the machine from its firmware, and of the build from the medium. */
+export async function readLayout(probe: Probe, disk: Disk): Promise<Layout> {
+	const dmi = ['product_uuid', 'product_serial', 'board_serial'];
+	const machine = await Promise.all(
+		dmi.map(async name => (await probe.read(`/sys/class/dmi/id/${name}`))?.trim() ?? ''),
+	);
+	const buildId = (await probe.read(buildIdPath))?.trim() ?? '';
+	const placeholder = /^$|^03000200-0400-0500-0006-000700080009$|^([0f-])+$/i;
+	const identity = [...machine, buildId, disk.serial, ...disk.wwids];
+	return {
+		identified: !placeholder.test(machine[0] ?? ''),
+		tableId: deriveUuid('table', ...machine),
+		rootUuid: deriveUuid('root file system', ...identity),
+		rootPartUuid: deriveUuid('root partition', ...identity),
+		espPartUuid: deriveUuid('esp', ...identity),
+		espVolumeId: deriveUuid('esp volume', ...identity).slice(0, 8),
+		buildId,
+	};
+}
+
+/** The partitions that every install makes, by number. */
+export const partitions = {bios: 1, esp: 2, root: 3} as const;
+
+/** The device of a partition, by a name that no other disk can get. */
+export function partitionPath(disk: Disk, number: number): string {
+	return `${disk.path}-part${number}`;
+}
+
+/** Whether this build has begun on this disk: its own table, not yet booted. */
+export function isBegun(table: Table | undefined, layout: Layout): boolean {
+	const find = (number: number) => table?.partitions.find(partition => partition.number === number);
+	const root = find(partitions.root);
+	return (
+		table?.id === layout.tableId &&
+		find(partitions.esp)?.uuid === layout.espPartUuid &&
+		root?.uuid === layout.rootPartUuid &&
+		root.name === unfinishedName
+	);
+}

@@ -1,0 +1,153 @@
+#!/usr/bin/env node
+import {writeSync} from 'node:fs';
+import {constants, open} from 'node:fs/promises';
+import {setTimeout as sleep} from 'node:timers/promises';
+import {apply, machineProbe, writeDurably} from './apply.ts';
+import {planEvidence} from './evidence.ts';
+import {buildIdPath, type Probe} from './phase.ts';
+import {converge, planSequence} from './run.ts';
+import {type Machine, machineSchema, sequences} from './sequence.ts';
+import {formatFailure, formatSummary, Status, type StatusRecord} from './status.ts';
+
+const machinePath = '/etc/bringup/machine.json';
+const statusPath = '/run/bringup/status.json';
+
+const usage = `usage: bringup status [--json]              what the last run did
+       bringup plan [--json] [--record]      what provisioning would do now; --record shows what it asked of the machine
+       bringup provision                     do it (the service bringup does so at every boot)
+       bringup install                       erase and install this machine (the medium does so by itself)
+`;
+
+async function readMachine(): Promise<Machine> {
+	const text = await machineProbe.read(machinePath);
+	if (text === undefined)
+		throw new Error(`${machinePath} is missing: this machine was not made by bringup, or its disk is damaged`);
+	return machineSchema.parse(JSON.parse(text));
+}
+
+/** Writers to every console of the kernel, screen and serial port alike; only the last one is /dev/console. */
+async function openConsoles(): Promise<(line: string) => void> {
+	const names = (await machineProbe.read('/sys/class/tty/console/active'))?.trim().split(' ').filter(Boolean) ?? [];
+	const flags = constants.O_WRONLY | constants.O_NOCTTY | constants.O_NONBLOCK;
+	const opened = await Promise.allSettled(names.map(name => open(`/dev/${name}`, flags)));
+	const handles = opened.flatMap(result => (result.status === 'fulfilled' ? [result.value] : []));
+	return line => {
+		for (const {fd} of handles) {
+			try {
+				writeSync(fd, `${line}\r\n`);
+			} catch {
+				// A console that takes no more must not stop an install; the line is in the journal.
+			}
+		}
+	};
+}
+
+/** Addresses of the bridge; waits a little for the first lease, because the report is read right after. */
+async function readAddresses(machine: Machine): Promise<Record<string, string[]>> {
+	const name = machine.network?.bridge.name;
+	if (name === undefined) return {};
+	for (let tries = 0; ; tries++) {
+		const text = await machineProbe.output(['ip', '-json', 'address', 'show']);
+		const links = JSON.parse(text) as {
+			ifname: string;
+			operstate: string;
+			addr_info: {local: string; scope: string}[];
+		}[];
+		const link = links.find(({ifname}) => ifname === name);
+		const addresses = link?.addr_info.filter(({scope}) => scope === 'global').map(({local}) => local) ?? [];
+		if (addresses.length > 0 || link?.operstate !== 'UP' || tries === 30) return {[name]: addresses};
+		await sleep(500);
+	}
+}
+
+async function keepEvidence(status: Status): Promise<void> {
+	const log = [...status.lines, JSON.stringify(status.record, undefined, '\t'), ''].join('\n');
+	try {
+		for (const step of await planEvidence(log, machineProbe)) {
+			status.say(`bringup: ${step.why}`);
+			await apply(step);
+		}
+	} catch (error) {
+		status.say(`bringup: could not keep the log: ${String(error)}`);
+	}
+}
+
+async function runSequence(name: keyof typeof sequences): Promise<boolean> {
+	const machine = await readMachine();
+	const sequence = sequences[name];
+	const buildId = (await machineProbe.read(buildIdPath))?.trim() ?? '';
+	const toConsoles = await openConsoles();
+	const say = (line: string) => {
+		process.stdout.write(`${line}\n`);
+		toConsoles(line);
+	};
+	const save = (record: StatusRecord) =>
+		writeDurably(statusPath, `${JSON.stringify(record, undefined, '\t')}\n`, 0o644);
+	const phases = sequence.map(({name}) => name);
+	const status = new Status({sequence: name, profile: machine.profile, buildId, phases}, say, save);
+	status.say(`bringup: ${name} of profile ${machine.profile}, build ${buildId}`);
+	const done = await converge(sequence, machine, {probe: machineProbe, apply}, status);
+	await status.finish(done ? 'done' : 'failed', name === 'provision' ? await readAddresses(machine) : {});
+	for (const line of formatFailure(status.record)) status.say(line);
+	const summary = formatSummary(status.record);
+	status.say(summary);
+	if (name === 'provision') {
+		await writeDurably('/run/motd.d/10-bringup', `${summary}\n`, 0o644);
+		await writeDurably('/var/lib/bringup/status.json', `${JSON.stringify(status.record, undefined, '\t')}\n`, 0o644);
+	} else if (!done) {
+		await keepEvidence(status);
+	}
+	return done;
+}
+
+/** A probe that also remembers what was asked: the form that tests and `bringup plan --machine` take. */
+function recordProbe(recorded: {commands: Record<string, string>; files: Record<string, string>}): Probe {
+	return {
+		async output(command) {
+			const output = await machineProbe.output(command);
+			recorded.commands[command.join(' ')] = output;
+			return output;
+		},
+		async read(path) {
+			const content = await machineProbe.read(path);
+			if (content !== undefined && !path.startsWith('/etc/bringup/secrets/')) recorded.files[path] = content;
+			return content;
+		},
+	};
+}
+
+async function printPlan(json: boolean, record: boolean): Promise<void> {
+	const recorded = {commands: {}, files: {}};
+	const plans = await planSequence(sequences.provision, await readMachine(), recordProbe(recorded));
+	if (record) process.stdout.write(`${JSON.stringify(recorded, undefined, '\t')}\n`);
+	else if (json) process.stdout.write(`${JSON.stringify(plans, undefined, '\t')}\n`);
+	else
+		for (const {phase, steps} of plans)
+			for (const why of steps.length > 0 ? steps.map(({why}) => why) : ['nothing to do'])
+				process.stdout.write(`${phase}: ${why}\n`);
+}
+
+async function printStatus(json: boolean): Promise<boolean> {
+	const text = (await machineProbe.read(statusPath)) ?? (await machineProbe.read('/var/lib/bringup/status.json'));
+	if (text === undefined) throw new Error('nothing has run yet');
+	const record = JSON.parse(text) as StatusRecord;
+	process.stdout.write(json ? text : `${[formatSummary(record), ...formatFailure(record)].join('\n')}\n`);
+	return record.state !== 'failed';
+}
+
+async function main(argv: readonly string[]): Promise<boolean> {
+	const [command, ...flags] = argv;
+	const json = flags.includes('--json');
+	if (command === 'install' || command === 'provision') return runSequence(command);
+	if (command === 'status') return printStatus(json);
+	if (command === 'plan') await printPlan(json, flags.includes('--record'));
+	else process.stdout.write(usage);
+	return command === 'plan' || command === '--help' || command === undefined;
+}
+
+try {
+	process.exitCode = (await main(process.argv.slice(2))) ? 0 : 1;
+} catch (error) {
+	process.stderr.write(`error: ${error instanceof Error ? error.message : String(error)}\n`);
+	process.exitCode = 1;
+}

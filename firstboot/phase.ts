@@ -1,0 +1,74 @@
+import {z} from 'zod';
+
+/** A program and its arguments. Never a shell line. */
+export type Command = readonly [program: string, ...args: string[]];
+
+/** What a phase may ask of the machine while it plans. It asks only; it changes nothing. */
+export interface Probe {
+	/** Standard output; any exit status but 0 throws. So ask for a list and look in it: absent is not unknown. */
+	output(command: Command): Promise<string>;
+	/** File content, or undefined when there is no such file. */
+	read(path: string): Promise<string | undefined>;
+}
+
+/** All that a phase can do. A step is data: a plan prints it, a test compares it, apply.ts performs it. */
+export type Step = {why: string} & (
+	| {do: 'run'; command: Command; stdin?: string} // stdin may hold a secret; it is never logged
+	| {do: 'write'; path: string; content: string; mode: number}
+	| {do: 'wait'; until: Command; seconds: number}
+	| {do: 'reboot'}
+);
+
+/** One stretch of a sequence: from a section of the profile and the machine as found, to what is left to do. */
+export interface Phase<Schema extends z.ZodType = z.ZodType> {
+	/** Its section of the profile. A profile without the section skips the phase. */
+	schema: Schema;
+	/** The Debian packages whose programs it runs; the builder puts them in the image. */
+	packages: readonly string[];
+	/** The steps from the machine as found to the machine as configured; [] when there is nothing to do. */
+	plan(config: z.output<Schema>, probe: Probe): Promise<Step[]>;
+}
+
+/** Where the builder says which build this is, in the image. */
+export const buildIdPath = '/etc/bringup/build-id';
+
+/** A value that must not stand in the profile: it is read where the medium is built, and lands in a file of mode 0600. */
+export const secret = z
+	.strictObject({
+		secret: z.union([
+			z.strictObject({file: z.string().min(1).describe('path of a file, relative to the profile')}),
+			z.strictObject({env: z.string().regex(/^\w+$/).describe('name of an environment variable')}),
+		]),
+	})
+	.describe('a value kept out of the profile: `secret: {file: …}` or `secret: {env: …}`');
+
+export type Secret = z.output<typeof secret>;
+
+/** The file of the image that holds the secret's value. */
+export function secretPath({secret}: Secret): string {
+	const [kind, name] = 'file' in secret ? ['file', secret.file] : ['env', secret.env];
+	return `/etc/bringup/secrets/${kind}-${encodeURIComponent(name)}`;
+}
+
+/** The step that makes a file what it should be, or none when it is. */
+export async function planFile(
+	probe: Probe,
+	path: string,
+	content: string,
+	why: string,
+	mode = 0o644,
+): Promise<Step[]> {
+	return (await probe.read(path)) === content ? [] : [{do: 'write', path, content, mode, why}];
+}
+
+/** The step that starts a service now and at every boot, or none when it is so. */
+export async function planService(probe: Probe, unit: string, why: string): Promise<Step[]> {
+	const state = await probe.output(['systemctl', 'show', '--property=UnitFileState,ActiveState', unit]);
+	if (state.includes('UnitFileState=enabled') && /ActiveState=(active|activating|reloading)/.test(state)) return [];
+	return [{do: 'run', command: ['systemctl', 'enable', '--now', unit], why}];
+}
+
+/** Where something is mounted. */
+export async function readMounts(probe: Probe): Promise<string[]> {
+	return (await probe.output(['findmnt', '--list', '--noheadings', '--output', 'TARGET'])).split('\n');
+}

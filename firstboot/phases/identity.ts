@@ -1,0 +1,92 @@
+import {resolveHostname} from '../names.ts';
+import {type Phase, type Probe, planFile, planService, readMounts, type Step} from '../phase.ts';
+import {identitySchema, planUsers} from '../users.ts';
+
+async function planHostname(pattern: string, probe: Probe): Promise<Step[]> {
+	const name = await resolveHostname(pattern, probe);
+	const steps = await planFile(probe, '/etc/hostname', `${name}\n`, `name the machine ${name}`);
+	if ((await probe.output(['uname', '--nodename'])).trim() !== name) {
+		steps.push({do: 'run', command: ['hostname', name], why: `tell the kernel the name ${name}`});
+	}
+	return steps;
+}
+
+/** systemd makes an identifier at boot when the file is empty, in memory until the disk is writable. */
+async function planMachineId(probe: Probe): Promise<Step[]> {
+	const id = (await probe.read('/etc/machine-id'))?.trim() ?? '';
+	if (!/^[0-9a-f]{32}$/.test(id))
+		return [{do: 'run', command: ['systemd-machine-id-setup'], why: 'give the machine its identifier'}];
+	if (!(await readMounts(probe)).includes('/etc/machine-id')) return [];
+	return [
+		{do: 'run', command: ['systemd-machine-id-setup', '--commit'], why: "write the machine's identifier to disk"},
+	];
+}
+
+/** A power cut can leave host keys of length zero, which nothing regenerates (canonical/cloud-init#3951). */
+async function planHostKeys(probe: Probe): Promise<Step[]> {
+	const kinds = ['rsa', 'ecdsa', 'ed25519'];
+	const steps: Step[] = [];
+	let whole = true;
+	for (const kind of kinds) {
+		const path = `/etc/ssh/ssh_host_${kind}_key`;
+		const key = await probe.read(path);
+		const pub = await probe.read(`${path}.pub`);
+		if (
+			key?.trimEnd().endsWith('-----END OPENSSH PRIVATE KEY-----') &&
+			pub?.startsWith(kind === 'ecdsa' ? 'ecdsa-' : 'ssh-')
+		)
+			continue;
+		whole = false;
+		if (key !== undefined || pub !== undefined) {
+			steps.push({
+				do: 'run',
+				command: ['rm', '--force', path, `${path}.pub`],
+				why: `remove the damaged ${kind} host key`,
+			});
+		}
+	}
+	if (!whole) steps.push({do: 'run', command: ['ssh-keygen', '-A'], why: 'make the SSH host keys'});
+	return steps;
+}
+
+async function planTimezone(timezone: string, probe: Probe): Promise<Step[]> {
+	const zone = `/usr/share/zoneinfo/${timezone}`;
+	const link = await probe.output(['find', '/etc', '-maxdepth', '1', '-name', 'localtime', '-printf', '%l']);
+	if (link.trim() === zone) return [];
+	return [
+		{
+			do: 'run',
+			command: ['ln', '--symbolic', '--force', '--no-dereference', zone, '/etc/localtime'],
+			why: `set the time zone ${timezone}`,
+		},
+	];
+}
+
+/** Name, identifier, host keys, users, locale, time zone. */
+export const identity: Phase<typeof identitySchema> = {
+	schema: identitySchema,
+	packages: [
+		'openssh-server',
+		'sudo',
+		'tzdata',
+		'locales',
+		'hostname',
+		'libnss-myhostname',
+		'libpam-modules-bin',
+		'systemd',
+		'passwd',
+	],
+	async plan(config, probe) {
+		const steps = [
+			...(await planHostname(config.hostname, probe)),
+			...(await planMachineId(probe)),
+			...(await planFile(probe, '/etc/default/locale', `LANG=${config.locale}\n`, `set the locale ${config.locale}`)),
+			...(await planTimezone(config.timezone, probe)),
+			...(await planUsers(config.users, probe)),
+			...(await planHostKeys(probe)),
+			...(await planService(probe, 'ssh.service', 'start the SSH server')),
+		];
+		if (steps.length === 0) return [];
+		return [...steps, {do: 'run', command: ['sync', '--file-system', '/etc'], why: 'make it durable'}];
+	},
+};

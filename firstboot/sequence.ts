@@ -1,0 +1,73 @@
+import {z} from 'zod';
+import {installSchema} from './disks.ts';
+import {networkSchema} from './links.ts';
+import type {Phase} from './phase.ts';
+import {bootloader} from './phases/bootloader.ts';
+import {disk} from './phases/disk.ts';
+import {finish} from './phases/finish.ts';
+import {format} from './phases/format.ts';
+import {identity} from './phases/identity.ts';
+import {network} from './phases/network.ts';
+import {partition} from './phases/partition.ts';
+import {link, name} from './phases/preflight.ts';
+import {report} from './phases/report.ts';
+import {seal} from './phases/seal.ts';
+import {unpack} from './phases/unpack.ts';
+import {identitySchema} from './users.ts';
+
+/** The sections of the profile that the machine reads; machine.json holds them. */
+export const sections = {install: installSchema, identity: identitySchema, network: networkSchema};
+
+/** The contract between the builder and the machine: what machine.json holds. */
+export const machineSchema = z.strictObject({
+	schema: z.literal(1),
+	profile: z.string(),
+	install: installSchema.optional(),
+	identity: identitySchema.optional(),
+	network: networkSchema.optional(),
+});
+
+export type Machine = z.output<typeof machineSchema>;
+
+/** A phase in its place: the section that it reads, and the name that people see. */
+export interface Entry {
+	name: string;
+	section: keyof typeof sections;
+	// biome-ignore lint/suspicious/noExplicitAny: a list of phases with different sections; `entry` ties each to its own
+	phase: Phase<any>;
+}
+
+function entry<Section extends keyof typeof sections>(
+	name: string,
+	section: Section,
+	phase: Phase<(typeof sections)[Section]>,
+): Entry {
+	return {name, section, phase};
+}
+
+/** On the medium: from the machine as it is to a disk that boots. */
+export const install: readonly Entry[] = [
+	entry('name', 'identity', name),
+	entry('link', 'network', link),
+	entry('disk', 'install', disk),
+	entry('partition', 'install', partition),
+	entry('format', 'install', format),
+	entry('unpack', 'install', unpack),
+	entry('bootloader', 'install', bootloader),
+	entry('finish', 'install', finish),
+];
+
+/** At every boot of the installed machine. */
+export const provision: readonly Entry[] = [
+	entry('seal', 'install', seal),
+	entry('identity', 'identity', identity),
+	entry('network', 'network', network),
+	entry('report', 'network', report),
+];
+
+export const sequences = {install, provision};
+
+/** The Debian packages that the phases run. */
+export function listPackages(): string[] {
+	return [...new Set([...install, ...provision].flatMap(({phase}) => phase.packages))].sort();
+}

@@ -1,0 +1,89 @@
+#!/bin/sh
+# Brings this workstation to where the npm scripts work: Debian packages, node_modules, the compile.
+# usage: setup.sh check|build|boot|test   (each needs what the ones before it need)
+# Needs only a POSIX shell, because it runs before anything else is there.
+set -eu
+cd "$(dirname "$0")"
+goal=${1:-build}
+
+fail() {
+	printf 'error: %s\n' "$1" >&2
+	exit 1
+}
+
+# One row a need: goal, the file that proves it is there (a program's name, or a path), its Debian package, the reason.
+needs() {
+	cat <<'ROWS'
+build mmdebstrap mmdebstrap makes the Debian root file system
+build mksquashfs squashfs-tools packs the layers of the medium
+build xorriso xorriso writes the ISO
+build mformat mtools makes the EFI partition of the medium without a loop mount
+build grub-mkimage grub-common makes the BIOS boot image
+build ssh-keygen openssh-client makes an SSH key for a profile that has none
+build setpriv util-linux ends a program when the build is killed
+build newuidmap uidmap lets an ordinary user build
+build /usr/share/keyrings/debian-archive-keyring.gpg debian-archive-keyring checks the archive's signatures
+boot qemu-system-x86_64 qemu-system-x86 runs the machine
+boot qemu-img qemu-utils makes its disks
+boot /usr/share/OVMF/OVMF_CODE_4M.ms.fd ovmf is its UEFI firmware
+boot ssh openssh-client reaches the machine
+test lb live-build checks the rendered live-build tree
+test sfdisk fdisk makes disks with foreign data
+test mkfs.ext4 e2fsprogs makes disks with foreign data
+test systemd-analyze systemd checks the rendered units
+test visudo sudo checks the rendered sudoers file
+ROWS
+}
+
+there() {
+	case $1 in
+	/*) [ -e "$1" ] ;;
+	*) command -v "$1" >/dev/null 2>&1 || [ -x "/usr/sbin/$1" ] || [ -x "/sbin/$1" ] ;;
+	esac
+}
+
+wanted() {
+	case $goal:$1 in
+	build:build | boot:build | boot:boot | test:*) return 0 ;;
+	*) return 1 ;;
+	esac
+}
+
+missing=$(needs | while read -r for what package reason; do
+	if wanted "$for" && ! there "$what"; then printf '%s (%s)\n' "$package" "$reason"; fi
+done)
+if [ -n "$missing" ]; then
+	echo 'setup: these Debian packages are missing:'
+	printf '%s\n' "$missing" | sed 's/^/  /'
+	packages=$(printf '%s\n' "$missing" | sed 's/ .*//' | sort -u | tr '\n' ' ')
+	command -v apt-get >/dev/null || fail "this system has no apt; bringup builds on Debian 12 or 13. Install there: $packages"
+	sudo=
+	if [ "$(id -u)" != 0 ]; then
+		command -v sudo >/dev/null || fail "installing them needs root and there is no sudo. As root: apt-get install --no-install-recommends $packages"
+		sudo=sudo
+	fi
+	# A source of this workstation that does not answer is not ours to judge: the install below decides.
+	$sudo apt-get update -q || echo 'setup: apt-get update had errors; going on with the lists that are here' >&2
+	# shellcheck disable=SC2086 # a list of package names
+	$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $packages ||
+		fail "apt could not install: $packages"
+fi
+
+command -v node >/dev/null || fail 'Node.js 20.19 or newer is needed (Debian 13: apt-get install nodejs npm)'
+node -e 'const [a, b] = process.versions.node.split(".").map(Number); process.exit(a > 20 || (a === 20 && b >= 19) ? 0 : 1)' ||
+	fail "Node.js $(node --version) is too old; 20.19 or newer is needed"
+
+if ! cmp -s package-lock.json node_modules/.package-lock.installed; then
+	echo 'setup: installing node_modules'
+	npm ci --no-audit --no-fund --loglevel=error
+	cp package-lock.json node_modules/.package-lock.installed
+fi
+
+sources=$(find builder firstboot ovmf-tests tsconfig.json package-lock.json -type f \( -name '*.ts' -o -name '*.json' \) ! -path '*/golden/*' -exec sha256sum {} + | LC_ALL=C sort -k 2)
+if [ "$sources" != "$(cat dist/.sources 2>/dev/null)" ]; then
+	echo 'setup: compiling'
+	rm -rf dist
+	node_modules/.bin/tsc
+	chmod +x dist/builder/cli.js
+	printf '%s\n' "$sources" >dist/.sources
+fi
