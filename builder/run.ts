@@ -1,5 +1,5 @@
-import {createWriteStream, type WriteStream} from 'node:fs';
 import {once} from 'node:events';
+import {createWriteStream, type WriteStream} from 'node:fs';
 import {execa} from 'execa';
 
 /** A program and its arguments. Never a shell line. */
@@ -24,7 +24,9 @@ export class ProgramError extends Error {
 export class UserError extends Error {}
 
 export interface RunOptions {
+	/** Standard input: text, or a file. */
 	input?: string;
+	inputFile?: string;
 	cwd?: string;
 	env?: Readonly<Record<string, string>>;
 	/** File that gets the whole output, appended. */
@@ -51,7 +53,10 @@ const packages: Record<string, string> = {
 };
 
 /** Says what a missing program means, or how a program ended. */
-function describeEnd(command: Command, result: {code?: string; exitCode?: number; signal?: string; isCanceled: boolean}): string {
+function describeEnd(
+	command: Command,
+	result: {code?: string; exitCode?: number; signal?: string; isCanceled: boolean},
+): string {
 	if (result.code === 'ENOENT') {
 		return `is not installed. Install it: apt-get install ${packages[command[0]] ?? command[0]}`;
 	}
@@ -87,12 +92,17 @@ function tie([program, ...args]: Command): Command {
 	return ['setpriv', '--pdeathsig', 'TERM', program, ...args];
 }
 
+function inputOf({input, inputFile}: RunOptions) {
+	if (inputFile !== undefined) return {inputFile};
+	return input === undefined ? {stdin: 'ignore' as const} : {input};
+}
+
 /** Runs a program to its end and gives its standard output. Throws a ProgramError unless it exits with 0. */
 export async function run(command: Command, options: RunOptions = {}): Promise<string> {
 	const [program, ...args] = command;
 	const child = execa(program, args, {
 		...settings(options),
-		...(options.input === undefined ? {stdin: 'ignore' as const} : {input: options.input}),
+		...inputOf(options),
 		all: true,
 		maxBuffer: 2 ** 28,
 	});
@@ -113,7 +123,11 @@ interface Result {
 	failed: boolean;
 }
 
-async function finish(command: Command, child: Child & PromiseLike<unknown>, {log: logPath, onLine}: RunOptions): Promise<string> {
+async function finish(
+	command: Command,
+	child: Child & PromiseLike<unknown>,
+	{log: logPath, onLine}: RunOptions,
+): Promise<string> {
 	const log = openLog(logPath, command);
 	let rest = '';
 	child.all.on('data', (chunk: Buffer) => {
@@ -139,7 +153,9 @@ export async function runLong(command: Command, options: RunOptions = {}): Promi
 	await run(tie(command), options).catch(error => {
 		if (!(error instanceof ProgramError)) throw error;
 		const missing = /failed to execute/.test(error.output);
-		const how = missing ? describeEnd(command, {code: 'ENOENT', isCanceled: false}) : error.message.replace(/^setpriv /, '');
+		const how = missing
+			? describeEnd(command, {code: 'ENOENT', isCanceled: false})
+			: error.message.replace(/^setpriv /, '');
 		throw new ProgramError(command, how, error.output, error.log, {cause: error});
 	});
 }
@@ -160,4 +176,21 @@ export async function pipe(from: Command, to: Command, options: RunOptions = {})
 		finish(to, sink as never, options).catch(error => failures.push(error)),
 	]);
 	if (failures.length > 0) throw failures[0]; // the second failed because the first did
+}
+
+/** A program that goes on until it is told to end. */
+export interface Started {
+	pid: number;
+	/** Ends by itself or by kill; gives its output. Never rejects. */
+	ended: Promise<{exitCode: number | undefined; output: string}>;
+	kill(signal: 'SIGTERM' | 'SIGKILL'): void;
+}
+
+/** Starts a program that ends with this process at the latest. With `terminal` it has this process's own. */
+export function start(command: Command, options: {terminal?: boolean} = {}): Started {
+	const [program, ...args] = tie(command);
+	const streams = options.terminal ? ({stdio: 'inherit'} as const) : ({stdin: 'ignore', all: true} as const);
+	const child = execa(program, args, {...settings({}), ...streams});
+	const ended = child.then(result => ({exitCode: result.exitCode, output: String(result.all ?? '')}));
+	return {pid: child.pid ?? 0, ended, kill: signal => void child.kill(signal)};
 }

@@ -1,4 +1,4 @@
-import {readdir, readFile} from 'node:fs/promises';
+import {mkdir, readdir, readFile} from 'node:fs/promises';
 import {homedir} from 'node:os';
 import {basename, dirname, join} from 'node:path';
 import {findKeyFault} from './profile/facts.ts';
@@ -6,13 +6,17 @@ import {run} from './run.ts';
 
 /** The Debian archive of this workstation's own apt, and the one for security updates. Neither on a system without apt or without Debian. */
 export async function readMirrors(): Promise<{mirror: string | undefined; securityMirror: string | undefined}> {
-	const format = '$(REPO_URI) $(RELEASE) $(COMPONENT)';
-	const output = await run(['apt-get', 'indextargets', '--format', format, 'Created-By: Packages']).catch(() => '');
-	const targets = output.split('\n').map(line => line.split(' '));
-	const find = (release: RegExp) => targets.find(([, suite = '', component]) => component === 'main' && release.test(suite))?.[0];
+	// Without lists and status apt only reads its sources, and names what it would fetch.
+	const nothing = ['-o', 'Dir::State::lists=/nonexistent', '-o', 'Dir::State::status=/dev/null'];
+	const output = await run(['apt-get', 'update', '--print-uris', ...nothing]).catch(() => '');
+	const targets = [...output.matchAll(/^'(\S+)\/dists\/(\S+)\/main\/binary-amd64\/Packages/gm)];
+	const find = (suite: RegExp) => targets.find(([, , name = '']) => suite.test(name))?.[1];
 	const names = 'bookworm|trixie|forky|sid|stable|testing|unstable';
-	const clean = (uri: string | undefined) => (uri && /^https?:/.test(uri) ? uri.replace(/\/$/, '') : undefined);
-	return {mirror: clean(find(new RegExp(`^(${names})$`))), securityMirror: clean(find(new RegExp(`^(${names})-security$`)))};
+	const clean = (uri: string | undefined) => (uri && /^https?:/.test(uri) ? uri : undefined);
+	return {
+		mirror: clean(find(new RegExp(`^(${names})$`))),
+		securityMirror: clean(find(new RegExp(`^(${names})-security$`))),
+	};
 }
 
 async function readKeyFile(path: string): Promise<string[]> {
@@ -36,7 +40,7 @@ export async function readPairedKey(artefact: string): Promise<string[]> {
 }
 
 /** Makes the pair beside the artefact, the private half readable by this user only. */
-export async function makePairedKey(artefact: string, comment: string): Promise<string[]> {
+export async function makePairedKey(artefact: string, comment: string): Promise<void> {
+	await mkdir(dirname(artefact), {recursive: true});
 	await run(['ssh-keygen', '-q', '-t', 'ed25519', '-N', '', '-C', comment, '-f', keyPath(artefact)]);
-	return readPairedKey(artefact);
 }

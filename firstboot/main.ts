@@ -5,8 +5,8 @@ import {setTimeout as sleep} from 'node:timers/promises';
 import {apply, machineProbe, writeDurably} from './apply.ts';
 import {planEvidence} from './evidence.ts';
 import {buildIdPath, type Probe} from './phase.ts';
-import {converge, planSequence} from './run.ts';
-import {type Machine, machineSchema, sequences} from './sequence.ts';
+import {converge} from './run.ts';
+import {type Machine, machineSchema, planSequence, sequences} from './sequence.ts';
 import {formatFailure, formatSummary, Status, type StatusRecord} from './status.ts';
 
 const machinePath = '/etc/bringup/machine.json';

@@ -1,30 +1,11 @@
 import type {Probe, Step} from './phase.ts';
-import type {Entry, Machine} from './sequence.ts';
+import {type Entry, type Machine, planEntry} from './sequence.ts';
 import type {Status} from './status.ts';
 
 /** The machine as the runner needs it: asked by probe, changed by apply. */
 export interface Door {
 	probe: Probe;
 	apply(step: Step): Promise<void>;
-}
-
-async function planEntry(entry: Entry, machine: Machine, probe: Probe): Promise<Step[] | undefined> {
-	const section = machine[entry.section];
-	return section === undefined ? undefined : entry.phase.plan(section, probe);
-}
-
-/** The steps of a whole sequence on the machine as found, without doing any. */
-export async function planSequence(
-	sequence: readonly Entry[],
-	machine: Machine,
-	probe: Probe,
-): Promise<{phase: string; steps: Step[]}[]> {
-	const plans = [];
-	for (const entry of sequence) {
-		const steps = await planEntry(entry, machine, probe);
-		if (steps) plans.push({phase: entry.name, steps});
-	}
-	return plans;
 }
 
 /** Plans, applies, and plans again until nothing is left; true when it ended in a reboot. */

@@ -1,7 +1,7 @@
 import {z} from 'zod';
 import {installSchema} from './disks.ts';
 import {networkSchema} from './links.ts';
-import type {Phase} from './phase.ts';
+import type {Phase, Probe, Step} from './phase.ts';
 import {bootloader} from './phases/bootloader.ts';
 import {disk} from './phases/disk.ts';
 import {finish} from './phases/finish.ts';
@@ -71,3 +71,25 @@ export const sequences = {install, provision};
 export function listPackages(): string[] {
 	return [...new Set([...install, ...provision].flatMap(({phase}) => phase.packages))].sort();
 }
+
+/** The steps of one phase on the machine as found; undefined when the profile lacks its section. */
+export async function planEntry(entry: Entry, machine: Machine, probe: Probe): Promise<Step[] | undefined> {
+	const section = machine[entry.section];
+	return section === undefined ? undefined : entry.phase.plan(section, probe);
+}
+
+/** The steps of a whole sequence on the machine as found, without doing any. */
+export async function planSequence(
+	sequence: readonly Entry[],
+	machine: Machine,
+	probe: Probe,
+): Promise<{phase: string; steps: Step[]}[]> {
+	const plans = [];
+	for (const entry of sequence) {
+		const steps = await planEntry(entry, machine, probe);
+		if (steps) plans.push({phase: entry.name, steps});
+	}
+	return plans;
+}
+
+export {buildIdPath, type Probe, type Secret, type Step, secretPath} from './phase.ts';

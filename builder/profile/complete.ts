@@ -1,5 +1,5 @@
-import type {Profile} from './profile.ts';
 import type {FalseFact} from './facts.ts';
+import type {Profile} from './profile.ts';
 import type {ProfileFields} from './schema.ts';
 
 /** What the workstation adds where the profile leaves it to it. */
@@ -39,12 +39,22 @@ export function completeProfile(profile: Profile, workstation: Workstation): Com
 	const securityMirror = debian.securityMirror ?? guess ?? (mirror === undefined ? undefined : guessSecurity(mirror));
 	const faults: FalseFact[] = [];
 	if (mirror === undefined) {
-		const message = "is missing, and this workstation's apt has no Debian mirror to take; add for example debian: {mirror: http://mirror.example/debian}";
+		const message =
+			"is missing, and this workstation's apt has no Debian mirror to take; add for example debian: {mirror: http://mirror.example/debian}";
 		faults.push({path: ['debian', 'mirror'], message});
 	} else if (securityMirror === undefined) {
-		faults.push({path: ['debian', 'securityMirror'], message: `is missing, and cannot be told from ${mirror}; security updates come from another archive`});
+		faults.push({
+			path: ['debian', 'securityMirror'],
+			message: `is missing, and cannot be told from ${mirror}; security updates come from another archive`,
+		});
 	}
 	if (mirror === undefined || securityMirror === undefined) return faults;
-	const users = identity.users.map(user => ({...user, sshKeys: user.sshKeys === 'auto' ? [...workstation.sshKeys] : user.sshKeys}));
-	return {...profile, fields: {...profile.fields, debian: {...debian, mirror, securityMirror}, identity: {...identity, users}}};
+	const users = identity.users.map(user => ({
+		...user,
+		sshKeys: user.sshKeys === 'auto' ? [...workstation.sshKeys] : user.sshKeys,
+	}));
+	return {
+		...profile,
+		fields: {...profile.fields, debian: {...debian, mirror, securityMirror}, identity: {...identity, users}},
+	};
 }

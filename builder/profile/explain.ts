@@ -31,10 +31,20 @@ function listFields(path: FieldPath): string[] {
 
 function kindOf(value: unknown): string {
 	if (value === null || value === undefined) return 'nothing';
-	return Array.isArray(value) ? 'a list' : typeof value === 'object' ? 'a map' : `${typeof value} ${JSON.stringify(value)}`;
+	return Array.isArray(value)
+		? 'a list'
+		: typeof value === 'object'
+			? 'a map'
+			: `${typeof value} ${JSON.stringify(value)}`;
 }
 
-const kinds: Record<string, string> = {object: 'a map of fields', array: 'a list', string: 'text', number: 'a number', boolean: 'true or false'};
+const kinds: Record<string, string> = {
+	object: 'a map of fields',
+	array: 'a list',
+	string: 'text',
+	number: 'a number',
+	boolean: 'true or false',
+};
 const formats: Record<string, string> = {
 	url: 'a URL such as http://mirror.example/debian',
 	ipv4: 'an IPv4 address',
@@ -69,7 +79,9 @@ function valueAt(root: unknown, path: readonly PropertyKey[]): unknown {
 /** A union's fault is that of the branch that went deepest, so that the place is the item and not the whole list. */
 function deepest(issue: Issue): Issue[] {
 	if (issue.code !== 'invalid_union') return [issue];
-	const branch = issue.errors.find(issues => issues.some(({path, code}) => path.length > 0 || code === 'unrecognized_keys'));
+	const branch = issue.errors.find(issues =>
+		issues.some(({path, code}) => path.length > 0 || code === 'unrecognized_keys'),
+	);
 	if (!branch) return [issue];
 	return branch.map(inner => ({...inner, path: [...issue.path, ...inner.path]}) as Issue).flatMap(deepest);
 }
@@ -80,7 +92,11 @@ function explainIssue(issue: Issue, source: Source): Fault[] {
 		return issue.keys.map(key => {
 			const fields = listFields(path);
 			const known = suggest(key, fields) || `; the fields here are ${fields.join(', ')}`;
-			return {path: formatPath([...path, key]), message: `there is no such field${known}`, place: source.findName([...path, key])};
+			return {
+				path: formatPath([...path, key]),
+				message: `there is no such field${known}`,
+				place: source.findName([...path, key]),
+			};
 		});
 	}
 	const value = valueAt(source.value, path);
@@ -88,7 +104,8 @@ function explainIssue(issue: Issue, source: Source): Fault[] {
 	if (value === undefined) {
 		return [{path: formatPath(path), message: `is missing; expected ${expected}`, place: source.findName(path)}];
 	}
-	const meant = issue.code === 'invalid_value' && typeof value === 'string' ? suggest(value, issue.values.map(String)) : '';
+	const meant =
+		issue.code === 'invalid_value' && typeof value === 'string' ? suggest(value, issue.values.map(String)) : '';
 	const given = typeof value === 'string' ? '' : `, found ${kindOf(value)}`;
 	return [{path: formatPath(path), message: `expected ${expected}${given}${meant}`, place: source.find(path)}];
 }

@@ -50,5 +50,7 @@ export function formatFault({path, message, place}: Fault): string {
 
 /** A path as people write it: identity.users[0].sshKeys */
 export function formatPath(path: readonly PropertyKey[]): string {
-	return path.map((part, index) => (typeof part === 'number' ? `[${part}]` : `${index > 0 ? '.' : ''}${String(part)}`)).join('');
+	return path
+		.map((part, index) => (typeof part === 'number' ? `[${part}]` : `${index > 0 ? '.' : ''}${String(part)}`))
+		.join('');
 }

@@ -17,7 +17,11 @@ export interface Profile {
 	source: Source;
 }
 
-const isThere = (path: string) => access(path).then(() => true, () => false);
+const isThere = (path: string) =>
+	access(path).then(
+		() => true,
+		() => false,
+	);
 
 async function listProfiles(folder: string): Promise<string[]> {
 	const files = await readdir(folder).catch(() => []);
@@ -36,7 +40,9 @@ export async function findProfile(given: string): Promise<string> {
 		if (await isThere(path)) return path;
 	}
 	const names = [...new Set((await Promise.all(folders.map(listProfiles))).flat())];
-	throw new UserError(`there is no profile "${given}"${suggest(given, names)}; there are: ${names.join(', ') || 'none'}. A path works too: --profile ./my.yaml`);
+	throw new UserError(
+		`there is no profile "${given}"${suggest(given, names)}; there are: ${names.join(', ') || 'none'}. A path works too: --profile ./my.yaml`,
+	);
 }
 
 /** Facts as faults, with their place in the profile. */
@@ -62,7 +68,10 @@ export async function loadProfile(path: string): Promise<Profile> {
 	const shape = result.success ? [] : explainIssues(result.error.issues, source);
 	const all = [...shape, ...placeFacts(checkFacts(parseSections(source.value)), source)];
 	if (!result.success || all.length > 0) {
-		all.sort((a, b) => a.place.file.localeCompare(b.place.file) || a.place.line - b.place.line || a.place.column - b.place.column);
+		all.sort(
+			(a, b) =>
+				a.place.file.localeCompare(b.place.file) || a.place.line - b.place.line || a.place.column - b.place.column,
+		);
 		throw new ProfileError(all);
 	}
 	return {name: basename(path).replace(/\.ya?ml$/, ''), path, fields: result.data, source};

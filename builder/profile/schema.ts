@@ -9,8 +9,13 @@ const debian = z
 		mirror: z
 			.url()
 			.optional()
-			.describe("where packages come from, such as http://mirror.example/debian; without it, the mirror of this workstation's own apt"),
-		securityMirror: z.url().optional().describe('the same for security updates, such as http://mirror.example/debian-security'),
+			.describe(
+				"where packages come from, such as http://mirror.example/debian; without it, the mirror of this workstation's own apt",
+			),
+		securityMirror: z
+			.url()
+			.optional()
+			.describe('the same for security updates, such as http://mirror.example/debian-security'),
 		components: z
 			.array(z.enum(['main', 'contrib', 'non-free', 'non-free-firmware']))
 			.min(1)
@@ -45,18 +50,27 @@ const machine = z
 export const profileSchema = z
 	.strictObject({
 		schema: z.literal(1).describe('the version of this format'),
-		extends: z.string().min(1).optional().describe('another profile, by a path relative to this one; its fields hold where this one says nothing'),
+		extends: z
+			.string()
+			.min(1)
+			.optional()
+			.describe('another profile, by a path relative to this one; its fields hold where this one says nothing'),
 		debian,
 		machine,
 		install: sections.install,
 		identity: sections.identity,
 		network: sections.network.optional(),
 	})
-	.describe('A kind of machine: what Debian it runs, which disk it is installed to, who may log in, how it is on the network.');
+	.describe(
+		'A kind of machine: what Debian it runs, which disk it is installed to, who may log in, how it is on the network.',
+	);
 
 export type ProfileFields = z.output<typeof profileSchema>;
 
 /** The profile's JSON Schema, of what people write: defaults may be left out. */
 export function makeJsonSchema(): Record<string, unknown> {
-	return z.toJSONSchema(profileSchema, {io: 'input', unrepresentable: 'any', reused: 'inline'}) as Record<string, unknown>;
+	return z.toJSONSchema(profileSchema, {io: 'input', unrepresentable: 'any', reused: 'inline'}) as Record<
+		string,
+		unknown
+	>;
 }

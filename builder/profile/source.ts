@@ -36,10 +36,15 @@ async function parseFile(path: string): Promise<File> {
 		return {file: path, text: text.split(/\r?\n/)[line - 1] ?? '', line, column: col, length: Math.max(1, to - from)};
 	};
 	const faults = [...document.errors, ...document.warnings].map(({message, pos}): Fault => {
-		return {path: '', message: message.split('\n')[0]?.replace(/ at line \d+, column \d+:?$/, '') ?? message, place: place(pos[0], pos[0] + 1)};
+		return {
+			path: '',
+			message: message.split('\n')[0]?.replace(/ at line \d+, column \d+:?$/, '') ?? message,
+			place: place(pos[0], pos[0] + 1),
+		};
 	});
 	const tree: Tree = new Map();
-	const placeOf = (node: Node | null | undefined, fallback: Place) => (node?.range ? place(node.range[0], node.range[1]) : fallback);
+	const placeOf = (node: Node | null | undefined, fallback: Place) =>
+		node?.range ? place(node.range[0], node.range[1]) : fallback;
 	const walk = (given: unknown, path: FieldPath, name: Place) => {
 		const node = (isAlias(given) ? given.resolve(document) : given) as Node | null | undefined;
 		const value = isMap(node) || isSeq(node) ? {...placeOf(node, name), length: 1} : placeOf(node, name);
@@ -61,7 +66,8 @@ async function parseFile(path: string): Promise<File> {
 
 type Plain = Record<string, unknown>;
 
-const isPlain = (value: unknown): value is Plain => typeof value === 'object' && value !== null && !Array.isArray(value);
+const isPlain = (value: unknown): value is Plain =>
+	typeof value === 'object' && value !== null && !Array.isArray(value);
 
 /** Maps merge field by field; anything else of the extending profile replaces what it extends. */
 function merge(base: unknown, over: unknown, baseTree: Tree, overTree: Tree, path: FieldPath, tree: Tree): unknown {
@@ -70,7 +76,9 @@ function merge(base: unknown, over: unknown, baseTree: Tree, overTree: Tree, pat
 	if (own) tree.set(keyOf(path), own);
 	if (isPlain(base) && isPlain(over)) {
 		const names = [...new Set([...Object.keys(base), ...Object.keys(over)])];
-		return Object.fromEntries(names.map(name => [name, merge(base[name], over[name], baseTree, overTree, [...path, name], tree)]));
+		return Object.fromEntries(
+			names.map(name => [name, merge(base[name], over[name], baseTree, overTree, [...path, name], tree)]),
+		);
 	}
 	const prefix = keyOf(path).slice(0, -1);
 	for (const [key, value] of from) if (path.length === 0 || key.startsWith(`${prefix},`)) tree.set(key, value);
@@ -84,9 +92,12 @@ async function loadChain(path: string, chain: readonly string[]): Promise<File> 
 	const place = file.tree.get('["extends"]')?.value as Place;
 	const fail = (message: string): File => ({...file, faults: [...file.faults, {path: 'extends', message, place}]});
 	const parentPath = await realpath(resolve(dirname(path), parent)).catch(() => undefined);
-	if (parentPath === undefined) return fail(`there is no file ${showPath(resolve(dirname(path), parent))}; the path is relative to this profile`);
+	if (parentPath === undefined)
+		return fail(`there is no file ${showPath(resolve(dirname(path), parent))}; the path is relative to this profile`);
 	if ([...chain, path].includes(parentPath)) {
-		return fail(`the profiles extend each other in a circle: ${[...chain, path, parentPath].map(showPath).join(' -> ')}`);
+		return fail(
+			`the profiles extend each other in a circle: ${[...chain, path, parentPath].map(showPath).join(' -> ')}`,
+		);
 	}
 	const base = await loadChain(parentPath, [...chain, path]);
 	const tree: Tree = new Map();
@@ -105,7 +116,12 @@ export async function loadSource(path: string): Promise<{source: Source; faults:
 		throw new Error('a profile has no place at all');
 	};
 	return {
-		source: {value, find: path => find(path).value, findName: path => find(path).name, folderOf: path => dirname(find(path).value.file)},
+		source: {
+			value,
+			find: path => find(path).value,
+			findName: path => find(path).name,
+			folderOf: path => dirname(find(path).value.file),
+		},
 		faults,
 	};
 }

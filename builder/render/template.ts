@@ -11,7 +11,8 @@ type Token = [type: string, name: string, start: number, end: number, children?:
 /** Control characters would end a line and start a directive of the value's own. */
 function refuseControl(text: string): string {
 	// biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is refused
-	if (/[\u0000-\u001f\u007f]/.test(text)) throw new Error(`a value with a line break or control character: ${JSON.stringify(text)}`);
+	if (/[\u0000-\u001f\u007f]/.test(text))
+		throw new Error(`a value with a line break or control character: ${JSON.stringify(text)}`);
 	return text;
 }
 
@@ -28,7 +29,8 @@ const escapes: Record<Escaping, (text: string) => string> = {
 function findTokenFault([type, name]: Token, view: View): string | undefined {
 	if (type === '&') return `{{{${name}}}} and {{&${name}}} are not allowed: every value is escaped`;
 	if (type === '>') return `{{>${name}}}: there are no partials`;
-	if ((type === 'name' || type === '#' || type === '^') && name !== '.' && !Object.hasOwn(view, name)) return `unknown name ${name}`;
+	if ((type === 'name' || type === '#' || type === '^') && name !== '.' && !Object.hasOwn(view, name))
+		return `unknown name ${name}`;
 	return undefined;
 }
 

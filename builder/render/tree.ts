@@ -1,5 +1,5 @@
-import {readdir, readFile} from 'node:fs/promises';
-import {join, relative} from 'node:path';
+import {chmod, mkdir, readdir, readFile, writeFile} from 'node:fs/promises';
+import {dirname, join, relative} from 'node:path';
 import type {Machine} from '../../firstboot/sequence.ts';
 import {packageFolder} from '../paths.ts';
 import type {CompleteProfile} from '../profile/complete.ts';
@@ -40,7 +40,9 @@ export function makeMachine({name, fields}: CompleteProfile): Machine {
 export async function renderTree(profile: CompleteProfile): Promise<FileTree> {
 	const view = makeView(profile);
 	const entries = await readdir(templatesFolder, {recursive: true, withFileTypes: true});
-	const templates = entries.filter(entry => entry.isFile()).map(entry => relative(templatesFolder, join(entry.parentPath, entry.name)));
+	const templates = entries
+		.filter(entry => entry.isFile())
+		.map(entry => relative(templatesFolder, join(entry.parentPath, entry.name)));
 	const tree = new Map<string, {content: string; mode: number}>();
 	for (const template of templates) {
 		const path = template.replace(/\.mustache$/, '');
@@ -50,4 +52,14 @@ export async function renderTree(profile: CompleteProfile): Promise<FileTree> {
 	const machine = `${JSON.stringify(makeMachine(profile), undefined, '\t')}\n`;
 	tree.set(`${folders.chroot}etc/bringup/machine.json`, {content: machine, mode: 0o644});
 	return new Map([...tree].sort(([a], [b]) => (a < b ? -1 : 1)));
+}
+
+/** Writes a tree into a folder. */
+export async function writeTree(tree: FileTree, folder: string): Promise<void> {
+	for (const [path, {content, mode}] of tree) {
+		const file = join(folder, path);
+		await mkdir(dirname(file), {recursive: true});
+		await writeFile(file, content);
+		await chmod(file, mode);
+	}
 }

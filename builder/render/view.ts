@@ -26,7 +26,12 @@ const microcode = {intel: 'intel-microcode', amd: 'amd64-microcode'};
 
 /** The Debian packages of the image, sorted. */
 export function listImagePackages({debian, machine}: CompleteProfile['fields']): string[] {
-	const all = [...basePackages, ...listPackages(), ...machine.microcode.map(vendor => microcode[vendor]), ...debian.packages];
+	const all = [
+		...basePackages,
+		...listPackages(),
+		...machine.microcode.map(vendor => microcode[vendor]),
+		...debian.packages,
+	];
 	return [...new Set(all)].sort();
 }
 

@@ -1,0 +1,109 @@
+import {join} from 'node:path';
+import type {Command} from '../run.ts';
+import type {Accelerator} from './accel.ts';
+
+export type Firmware = 'bios' | 'uefi' | 'uefi-secure-boot';
+
+export interface DiskOptions {
+	path: string;
+	format: 'raw' | 'qcow2';
+	bus: 'nvme' | 'virtio' | 'usb';
+	serial: string;
+	/** Position in the boot order, from 0; without it the firmware decides. */
+	bootIndex?: number;
+	readOnly?: boolean;
+}
+
+export interface MachineOptions {
+	/** Holds the machine's state: firmware variables, sockets, serial log. */
+	folder: string;
+	firmware: Firmware;
+	accelerator: Accelerator;
+	/** In MiB. */
+	memory: number;
+	disks: readonly DiskOptions[];
+	/** An ISO in the CD drive, first in the boot order. */
+	cdrom?: string;
+	mac: string;
+	/** TCP port on 127.0.0.1 that leads to the machine's SSH. */
+	sshPort?: number;
+	/** Nothing from outside but DHCP and the forwarded port. */
+	isolated: boolean;
+	/** Serial port and monitor on this terminal; with a window too, or without. */
+	terminal?: {window: boolean};
+	/** Changes to the disks are forgotten at the end. */
+	snapshot: boolean;
+}
+
+/** Where Debian's package ovmf keeps the firmware. */
+const ovmf = {
+	uefi: {code: '/usr/share/OVMF/OVMF_CODE_4M.fd', vars: '/usr/share/OVMF/OVMF_VARS_4M.fd'},
+	'uefi-secure-boot': {code: '/usr/share/OVMF/OVMF_CODE_4M.ms.fd', vars: '/usr/share/OVMF/OVMF_VARS_4M.ms.fd'},
+};
+
+/** The template of the firmware's variables, and the machine's own copy: never shared, or machines change each other's boot entries. */
+export function findVariables({
+	folder,
+	firmware,
+}: Pick<MachineOptions, 'folder' | 'firmware'>): {template: string; own: string} | undefined {
+	return firmware === 'bios' ? undefined : {template: ovmf[firmware].vars, own: join(folder, `vars-${firmware}.fd`)};
+}
+
+function listFirmware(options: MachineOptions): string[] {
+	const variables = findVariables(options);
+	if (!variables || options.firmware === 'bios') return ['-machine', 'q35'];
+	const secure = options.firmware === 'uefi-secure-boot';
+	return [
+		...['-machine', secure ? 'q35,smm=on' : 'q35'],
+		...(secure ? ['-global', 'driver=cfi.pflash01,property=secure,value=on'] : []),
+		...['-drive', `if=pflash,unit=0,format=raw,readonly=on,file=${ovmf[options.firmware].code}`],
+		...['-drive', `if=pflash,unit=1,format=raw,file=${variables.own},snapshot=${options.snapshot ? 'on' : 'off'}`],
+	];
+}
+
+const drivers = {nvme: 'nvme', virtio: 'virtio-blk-pci', usb: 'usb-storage,bus=xhci.0,removable=on'};
+
+function listDisk({path, format, bus, serial, bootIndex, readOnly}: DiskOptions, index: number): string[] {
+	const boot = bootIndex === undefined ? '' : `,bootindex=${bootIndex}`;
+	return [
+		...[
+			'-drive',
+			`if=none,id=disk${index},format=${format},file=${path}${readOnly ? ',readonly=on' : ',discard=unmap'}`,
+		],
+		...['-device', `${drivers[bus]},drive=disk${index},serial=${serial}${boot}`],
+	];
+}
+
+/** The command of a machine. Data only: nothing is started. */
+export function listQemuArguments(options: MachineOptions): Command {
+	const {accelerator, folder, terminal} = options;
+	const forward = options.sshPort === undefined ? '' : `,hostfwd=tcp:127.0.0.1:${options.sshPort}-:22`;
+	const display = terminal
+		? ['-serial', 'mon:stdio', ...(terminal.window ? [] : ['-display', 'none'])]
+		: ['-serial', `file:${join(folder, 'serial.log')}`, '-display', 'none', '-monitor', 'none'];
+	return [
+		'qemu-system-x86_64',
+		...(accelerator === 'kvm'
+			? ['-accel', 'kvm', '-cpu', 'host']
+			: ['-accel', 'tcg,thread=multi,tb-size=1024', '-cpu', 'max']),
+		...listFirmware(options),
+		...['-smp', '2', '-m', String(options.memory), '-nodefaults', '-vga', 'std', '-rtc', 'base=utc'],
+		...['-smbios', 'type=1,manufacturer=bringup,product=test,serial=BU-0001,uuid=7c1f2d0e-5b6a-4c3d-9e8f-0a1b2c3d4e5f'],
+		...['-device', 'qemu-xhci,id=xhci', '-device', 'virtio-rng-pci'],
+		...options.disks.flatMap(listDisk),
+		...(options.cdrom === undefined
+			? []
+			: [
+					'-drive',
+					`if=none,id=cd,media=cdrom,readonly=on,file=${options.cdrom}`,
+					'-device',
+					'ide-cd,drive=cd,bootindex=0',
+				]),
+		// Without its ROM, or the firmware tries to boot from the network first, for minutes.
+		...['-netdev', `user,id=net0,restrict=${options.isolated ? 'on' : 'off'}${forward}`],
+		...['-device', `virtio-net-pci,netdev=net0,mac=${options.mac},romfile=`],
+		...['-qmp', `unix:${join(folder, 'qmp.sock')},server=on,wait=off`],
+		...display,
+		...(options.snapshot ? ['-snapshot'] : []),
+	];
+}

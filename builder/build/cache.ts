@@ -1,0 +1,118 @@
+import {createHash} from 'node:crypto';
+import {createReadStream} from 'node:fs';
+import {mkdir, mkdtemp, readdir, readFile, rename, rm, stat, statfs, writeFile} from 'node:fs/promises';
+import {basename, dirname, join} from 'node:path';
+import {pipeline} from 'node:stream/promises';
+
+/** Digest of a file, streamed; hexadecimal. */
+export async function digestFile(path: string): Promise<string> {
+	const hash = createHash('sha256');
+	await pipeline(createReadStream(path, {highWaterMark: 2 ** 20}), hash);
+	return hash.digest('hex');
+}
+
+/** Digest of anything that JSON can hold; hexadecimal. */
+export function digestOf(value: unknown): string {
+	return createHash('sha256').update(JSON.stringify(value)).digest('hex');
+}
+
+const isAlive = (pid: number) => {
+	try {
+		process.kill(pid, 0);
+		return true;
+	} catch (error) {
+		return (error as NodeJS.ErrnoException).code === 'EPERM';
+	}
+};
+
+/** Removes what a build that was killed outright has left in a folder. */
+async function removeAbandoned(folder: string): Promise<void> {
+	for (const name of await readdir(folder).catch(() => [])) {
+		const pid = /^\.?bringup-(\d+)-/.exec(name)?.[1];
+		if (pid !== undefined && !isAlive(Number(pid))) await rm(join(folder, name), {recursive: true, force: true});
+	}
+}
+
+/** Runs with a new empty folder and removes it after, however it ends. */
+export async function withFolder<T>(parent: string, use: (folder: string) => Promise<T>): Promise<T> {
+	await mkdir(parent, {recursive: true});
+	await removeAbandoned(parent);
+	const folder = await mkdtemp(join(parent, `.bringup-${process.pid}-`));
+	try {
+		return await use(folder);
+	} finally {
+		await rm(folder, {recursive: true, force: true});
+	}
+}
+
+/** Where a root file system is put together: in memory where there is room for it, which is a third faster. */
+export async function findWorkFolder(cache: string, bytes: number): Promise<string> {
+	const memory = await statfs('/dev/shm').catch(() => undefined);
+	return memory && memory.bavail * memory.bsize > bytes ? '/dev/shm' : join(cache, 'work');
+}
+
+type Digests = Record<string, {sha256: string; size: number; mtimeMs: number}>;
+
+/** A finished set of files in the cache. */
+export interface CacheEntry {
+	folder: string;
+	digests: Digests;
+	/** Checks every byte; false when the entry is damaged. */
+	verify(): Promise<boolean>;
+}
+
+async function openEntry(folder: string): Promise<CacheEntry | undefined> {
+	const text = await readFile(join(folder, 'digests.json'), 'utf8').catch(() => undefined);
+	if (text === undefined) return undefined;
+	const digests = JSON.parse(text) as Digests;
+	for (const [name, {size, mtimeMs}] of Object.entries(digests)) {
+		const found = await stat(join(folder, name)).catch(() => undefined);
+		if (found?.size !== size || found.mtimeMs !== mtimeMs) return undefined;
+	}
+	const verify = async () => {
+		const names = Object.entries(digests);
+		const right = await Promise.all(
+			names.map(async ([name, {sha256}]) => (await digestFile(join(folder, name))) === sha256),
+		);
+		return right.every(Boolean);
+	};
+	return {folder, digests, verify};
+}
+
+/**
+ * The cache entry of this key, made when it is not there or its files are not as they were left.
+ * Two builds at once may both make it; one of the two is kept. An interrupted one leaves nothing.
+ */
+export async function fetchEntry(
+	folder: string,
+	make: (folder: string) => Promise<void>,
+): Promise<{entry: CacheEntry; made: boolean}> {
+	const cached = await openEntry(folder);
+	if (cached) return {entry: cached, made: false};
+	await withFolder(dirname(folder), async temporary => {
+		await make(temporary);
+		const digests: Digests = {};
+		for (const name of await readdir(temporary)) {
+			const {size, mtimeMs} = await stat(join(temporary, name));
+			digests[name] = {sha256: await digestFile(join(temporary, name)), size, mtimeMs};
+		}
+		await writeFile(join(temporary, 'digests.json'), JSON.stringify(digests));
+		await discardEntry(folder);
+		await rename(temporary, folder).catch(error => {
+			if (error.code !== 'ENOTEMPTY' && error.code !== 'EEXIST') throw error; // another build was first
+		});
+	});
+	const entry = await openEntry(folder);
+	if (!entry) throw new Error(`the cache entry ${basename(folder)} was not whole right after it was made`);
+	return {entry, made: true};
+}
+
+/** Removes an entry; renamed first, so that nobody opens half of it. */
+export async function discardEntry(folder: string): Promise<void> {
+	const away = join(dirname(folder), `.bringup-${process.pid}-discarded`);
+	const moved = await rename(folder, away).then(
+		() => true,
+		() => false,
+	);
+	if (moved) await rm(away, {recursive: true, force: true});
+}

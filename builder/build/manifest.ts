@@ -1,0 +1,39 @@
+import {run} from '../run.ts';
+import type {Package} from './packages.ts';
+
+/** What an artefact was made from; stands beside it as JSON. */
+export interface Manifest {
+	schema: 1;
+	artefact: string;
+	sha256: string;
+	/** In bytes. */
+	size: number;
+	profile: string;
+	buildId: string;
+	release: string;
+	/** Root, or a user namespace of an ordinary user. */
+	mode: string;
+	epoch: number;
+	/** Digest of every input that is not a package. */
+	inputs: Record<string, string>;
+	packages: Pick<Package, 'name' | 'version' | 'architecture' | 'sha256'>[];
+	tools: Record<string, string>;
+	/** Bytes of the parts. */
+	sizes: Record<string, number>;
+	/** Seconds of each stage of this run; a stage that the cache spared is not here. */
+	seconds: Record<string, number>;
+}
+
+/** The versions of the Debian packages that the build ran. */
+export async function readTools(): Promise<Record<string, string>> {
+	const names = ['mmdebstrap', 'squashfs-tools', 'xorriso', 'mtools', 'grub-common', 'apt'];
+	// A tool that was not installed as a package has no version here; dpkg-query then exits with 1 and still prints the others.
+	const output = await run(['dpkg-query', '--show', '--showformat', '${Package} ${Version}\n', ...names]).catch(error =>
+		String(error.output ?? ''),
+	);
+	const tools = output
+		.split('\n')
+		.map(line => line.split(' '))
+		.filter(([name = '', version]) => names.includes(name) && version);
+	return Object.fromEntries([['node', process.version], ...tools]);
+}

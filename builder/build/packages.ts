@@ -1,0 +1,249 @@
+import {createHash} from 'node:crypto';
+import {mkdir, readdir, readFile, rename, stat, writeFile} from 'node:fs/promises';
+import {join} from 'node:path';
+import type {CompleteProfile} from '../profile/complete.ts';
+import {suggest} from '../profile/explain.ts';
+import type {FalseFact} from '../profile/facts.ts';
+import {type Command, ProgramError, run, runLong, UserError} from '../run.ts';
+
+type Debian = CompleteProfile['fields']['debian'];
+
+const keyring = '/usr/share/keyrings/debian-archive-keyring.gpg';
+const maximumAge = 24 * 3600 * 1000;
+
+/** The archive's package lists, in a folder of our own: the workstation's apt is not touched. */
+export interface Index {
+	folder: string;
+	debian: Debian;
+	/** When the lists were last compared with the archive. */
+	checkedAt: Date;
+	/** Of the signed release files: the same digest, the same archive. */
+	digest: string;
+	/** The newest release file's own date, in seconds since 1970. */
+	epoch: number;
+}
+
+/** One package as the archive's signed index has it. */
+export interface Package {
+	name: string;
+	version: string;
+	architecture: string;
+	/** In bytes. */
+	size: number;
+	sha256: string;
+	/** Its file name in the download cache. */
+	file: string;
+	/** The archive's own stanza, whose priorities come from overrides. */
+	stanza: string;
+}
+
+export interface IndexOptions {
+	cache: string;
+	/** Ask the archive even if the lists are young. */
+	refresh?: boolean;
+	say: (line: string) => void;
+	signal?: AbortSignal | undefined;
+}
+
+function formatSources({release, mirror, securityMirror, components}: Debian): string {
+	const line = (uri: string, suite: string) => `deb [signed-by=${keyring}] ${uri} ${suite} ${components.join(' ')}\n`;
+	return line(mirror, release) + line(mirror, `${release}-updates`) + line(securityMirror, `${release}-security`);
+}
+
+function formatAptConfig(folder: string, archives: string, {proxy}: Debian): string {
+	const settings: Record<string, string> = {
+		'Dir::State': folder,
+		'Dir::State::lists': join(folder, 'lists'),
+		'Dir::State::status': join(folder, 'status'),
+		'Dir::Cache': folder,
+		'Dir::Cache::archives': archives,
+		'Dir::Etc::sourcelist': join(folder, 'sources.list'),
+		'Dir::Etc::sourceparts': '/dev/null',
+		'Dir::Etc::main': '/dev/null',
+		'Dir::Etc::parts': '/dev/null',
+		'Dir::Etc::preferences': '/dev/null',
+		'Dir::Etc::preferencesparts': '/dev/null',
+		'APT::Architecture': 'amd64',
+		'APT::Architectures': 'amd64',
+		'APT::Install-Recommends': 'false',
+		'APT::Sandbox::User': '',
+		'APT::Keep-Downloaded-Packages': 'true',
+		'Acquire::Languages': 'none',
+		'Acquire::Retries': '2',
+		'Acquire::http::Timeout': '20',
+		...(proxy ? {'Acquire::http::Proxy': proxy, 'Acquire::https::Proxy': proxy} : {}),
+	};
+	return Object.entries(settings)
+		.map(([key, value]) => `${key} ${JSON.stringify(value)};\n`)
+		.join('');
+}
+
+/** apt with this index instead of the workstation's; one at a time, because apt itself would give up on a lock. */
+function apt(
+	index: Pick<Index, 'folder'>,
+	...args: [string, ...string[]]
+): {command: Command; env: Record<string, string>} {
+	return {
+		command: ['flock', join(index.folder, 'lock'), ...args] as const,
+		env: {APT_CONFIG: join(index.folder, 'apt.conf')},
+	};
+}
+
+async function writeIfNew(path: string, content: string): Promise<void> {
+	if ((await readFile(path, 'utf8').catch(() => undefined)) === content) return;
+	const temporary = `${path}.${process.pid}`;
+	await writeFile(temporary, content);
+	await rename(temporary, path);
+}
+
+async function readRelease(folder: string): Promise<{digest: string; epoch: number} | undefined> {
+	const lists = await readdir(join(folder, 'lists')).catch(() => []);
+	const names = lists.filter(name => name.endsWith('_InRelease')).sort();
+	if (names.length < 3) return undefined;
+	const releases = await Promise.all(names.map(name => readFile(join(folder, 'lists', name), 'utf8')));
+	const dates = releases.map(text => Date.parse(/^Date: (.*)$/m.exec(text)?.[1] ?? ''));
+	const hash = createHash('sha256');
+	for (const text of releases) hash.update(text);
+	return {digest: hash.digest('hex'), epoch: Math.floor(Math.max(...dates) / 1000)};
+}
+
+/** apt's own words for what went wrong with a download, and what to do about it. */
+function explainDownload(error: ProgramError, mirror: string): string {
+	const failed = [...new Set(error.output.split('\n').filter(line => /^(E|W|Err)[: ]/.test(line)))]
+		.slice(0, 8)
+		.join('\n  ');
+	const missing = /404\s+Not Found/.test(error.output);
+	const remedy = missing
+		? 'the mirror does not have what its own lists name, as happens while it is being updated. Run again with --refresh; if it stays so, name another mirror (debian.mirror)'
+		: `check the network and the mirror (${mirror}); behind a proxy, set debian.proxy`;
+	return `could not download from the Debian archive:\n  ${failed}\n${remedy}`;
+}
+
+async function updateLists(
+	index: Pick<Index, 'folder' | 'debian'>,
+	old: boolean,
+	{say, signal}: IndexOptions,
+): Promise<boolean> {
+	const {command, env} = apt(index, 'apt-get', 'update', '--quiet', '--error-on=any');
+	try {
+		await runLong(command, {env, signal});
+		return true;
+	} catch (error) {
+		if (
+			!(error instanceof ProgramError) ||
+			signal?.aborted ||
+			!/Failed to fetch|Could not|Unable to connect/.test(error.output)
+		)
+			throw error;
+		if (!old) throw new UserError(explainDownload(error, index.debian.mirror), {cause: error});
+		say(`the archive does not answer; going on with the package lists from before`);
+		return false;
+	}
+}
+
+/** Opens the package lists of the profile's Debian; asks the archive when they are older than a day. Throws a UserError when there are none to be had. */
+export async function openIndex(debian: Debian, options: IndexOptions): Promise<Index> {
+	const sources = formatSources(debian);
+	const folder = join(options.cache, 'apt', createHash('sha256').update(sources).digest('hex').slice(0, 16));
+	const archives = join(options.cache, 'packages');
+	await Promise.all(
+		[join(folder, 'lists/partial'), join(archives, 'partial')].map(path => mkdir(path, {recursive: true})),
+	);
+	await writeIfNew(join(folder, 'sources.list'), sources);
+	await writeIfNew(join(folder, 'status'), '');
+	await writeIfNew(join(folder, 'apt.conf'), formatAptConfig(folder, archives, debian));
+	const stamp = join(folder, 'checked');
+	const checked = await stat(stamp).catch(() => undefined);
+	const old = checked !== undefined && (await readRelease(folder)) !== undefined;
+	if (!old || options.refresh || Date.now() - checked.mtimeMs > maximumAge) {
+		if (await updateLists({folder, debian}, old, options)) await writeFile(stamp, '');
+	}
+	const release = await readRelease(folder);
+	if (!release)
+		throw new UserError(
+			`the archive at ${debian.mirror} gave no signed release file for ${debian.release}, its updates and its security updates`,
+		);
+	return {folder, debian, checkedAt: (await stat(stamp)).mtime, ...release};
+}
+
+/** The names of debian.packages that the release does not have, as faults. */
+export async function checkPackages(index: Index, names: readonly string[]): Promise<FalseFact[]> {
+	if (names.length === 0) return [];
+	const {command, env} = apt(index, 'apt-cache', 'pkgnames');
+	const known = (await run(command, {env})).split('\n');
+	const there = new Set(known);
+	return names.flatMap((name, position) => {
+		if (there.has(name)) return [];
+		const near = suggest(
+			name,
+			known.filter(candidate => Math.abs(candidate.length - name.length) <= 2 && candidate[0] === name[0]),
+		);
+		const message = `Debian ${index.debian.release} has no package ${name} in ${index.debian.components.join(', ')}${near}`;
+		return [{path: ['debian', 'packages', position], message}];
+	});
+}
+
+function parseStanza(stanza: string): Package {
+	const field = (name: string) => new RegExp(`^${name}: (.*)$`, 'm').exec(stanza)?.[1] ?? '';
+	const [name, version, architecture] = [field('Package'), field('Version'), field('Architecture')];
+	const file = `${name}_${version.replaceAll(':', '%3a')}_${architecture}.deb`;
+	return {name, version, architecture, size: Number(field('Size')), sha256: field('SHA256'), file, stanza};
+}
+
+const everything = ['?essential', '?priority(required)', 'apt'];
+
+async function solve(index: Index, names: readonly string[]): Promise<Package[]> {
+	const install = apt(index, 'apt-get', 'install', '--print-uris', '--yes', '--quiet', ...everything, ...names);
+	const uris = await run(install.command, {env: install.env}).catch(error => {
+		if (!(error instanceof ProgramError)) throw error;
+		throw new UserError(`apt finds no way to install this set of packages:\n${error.output.trim()}`, {cause: error});
+	});
+	const chosen = [...uris.matchAll(/^'[^']+' ([^ ]+)_([^ _]+)_[^ _]+\.deb /gm)].map(
+		([, name, version]) => `${name}=${version?.replaceAll('%3a', ':')}`,
+	);
+	const show = apt(index, 'apt-cache', 'show', ...chosen.sort());
+	const stanzas = (await run(show.command, {env: show.env})).split('\n\n').filter(stanza => stanza.trim() !== '');
+	const packages = stanzas.map(stanza => parseStanza(stanza.trim()));
+	return [...new Map(packages.map(item => [item.file, item])).values()];
+}
+
+/** The packages of a base system with these, and all that they depend on, with versions and digests. Solved once for an archive state. */
+export async function resolvePackages(index: Index, names: readonly string[]): Promise<Package[]> {
+	const key = createHash('sha256')
+		.update(JSON.stringify([index.digest, everything, names]))
+		.digest('hex')
+		.slice(0, 16);
+	const path = join(index.folder, `solved-${key}.json`);
+	const solved = await readFile(path, 'utf8').catch(() => undefined);
+	if (solved !== undefined) return JSON.parse(solved) as Package[];
+	const packages = await solve(index, names);
+	await writeIfNew(path, JSON.stringify(packages));
+	return packages;
+}
+
+/** Downloads what the cache lacks; it is shared by all builds. Throws a UserError that names the package and the remedy. */
+export async function downloadPackages(
+	index: Index,
+	packages: readonly Package[],
+	options: IndexOptions,
+): Promise<void> {
+	const exact = packages.map(({name, version}) => `${name}=${version}`);
+	const archives = join(options.cache, 'packages');
+	const command: Command = [
+		'flock',
+		join(archives, 'bringup-lock'),
+		'apt-get',
+		'install',
+		'--download-only',
+		'--yes',
+		'--quiet',
+		...exact,
+	];
+	try {
+		await runLong(command, {env: {APT_CONFIG: join(index.folder, 'apt.conf')}, signal: options.signal});
+	} catch (error) {
+		if (!(error instanceof ProgramError) || options.signal?.aborted) throw error;
+		if (!/Failed to fetch|Unable to fetch|Could not/.test(error.output)) throw error;
+		throw new UserError(explainDownload(error, index.debian.mirror), {cause: error});
+	}
+}

@@ -1,0 +1,258 @@
+import {copyFile, mkdir, readdir, readFile, rm, writeFile} from 'node:fs/promises';
+import {join} from 'node:path';
+import {type FileTree, folders} from '../render/tree.ts';
+import {type Command, pipe, run, runLong, UserError} from '../run.ts';
+import {digestOf, findWorkFolder, withFolder} from './cache.ts';
+import type {Index, IndexOptions, Package} from './packages.ts';
+import {makeRepository} from './repository.ts';
+
+/** How mmdebstrap becomes root inside the image. */
+export type Mode = 'root' | 'unshare';
+
+/** Bytes that a root file system may take while it is made. */
+const workSpace = 4 * 2 ** 30;
+
+/** Without root where this workstation lets an ordinary user have a user namespace. Throws a UserError where it does not. */
+export async function chooseMode(): Promise<Mode> {
+	if (process.getuid?.() === 0) return 'root';
+	try {
+		await run(['mmdebstrap', '--unshare-helper', 'true']);
+		return 'unshare';
+	} catch (error) {
+		const remedy = [
+			'this workstation gives an ordinary user no user namespace, and building without root needs one.',
+			'Allow it: sysctl kernel.unprivileged_userns_clone=1, on Ubuntu also kernel.apparmor_restrict_unprivileged_userns=0;',
+			'the user needs a range in /etc/subuid and /etc/subgid. Or build with sudo.',
+		];
+		throw new UserError(remedy.join('\n'), {cause: error});
+	}
+}
+
+function listHooks(tree: FileTree): [name: string, content: string][] {
+	return [...tree]
+		.filter(([path]) => path.startsWith(folders.hooks))
+		.map(([path, {content}]) => [path.slice(folders.hooks.length), content]);
+}
+
+/** What makes two root file systems the same: the release, every package by digest, and the hooks. Not the profile's name. */
+export function keyRootfs(
+	index: Index,
+	names: readonly string[],
+	packages: readonly Package[],
+	tree: FileTree,
+	epoch: number | undefined,
+): string {
+	const contents = packages.map(({file, sha256}) => `${file} ${sha256}`).sort();
+	return digestOf(['rootfs 1', packOptions, index.debian.release, names, contents, listHooks(tree), epoch]).slice(
+		0,
+		32,
+	);
+}
+
+/** zstd at level 3 packs in seconds what level 15 packs in two minutes, for a tenth more size. Without -root-mode / would be 0777. */
+const packOptions = [
+	'-tar',
+	'-comp',
+	'zstd',
+	'-Xcompression-level',
+	'3',
+	'-root-mode',
+	'0755',
+	'-no-progress',
+	'-quiet',
+];
+
+interface RootfsOptions extends IndexOptions {
+	/** The packages that are asked for by name. */
+	names: readonly string[];
+	mode: Mode;
+	/** Seconds since 1970: the date of every file that is newer. */
+	epoch: number;
+	log: string;
+	onProgress: (text: string) => void;
+}
+
+function debootstrapCommand(
+	index: Index,
+	names: readonly string[],
+	hooks: readonly string[],
+	work: string,
+	mode: Mode,
+): Command {
+	const upload = hooks.flatMap(name => [
+		`--customize-hook=upload ${join(work, 'hooks', name)} /root/${name}`,
+		`--customize-hook=chroot "$1" /bin/sh /root/${name}`,
+		`--customize-hook=rm "$1/root/${name}"`,
+	]);
+	return [
+		'mmdebstrap',
+		`--mode=${mode}`,
+		'--variant=minbase',
+		'--architectures=amd64',
+		'--format=tar',
+		`--include=${names.join(',')}`, // only what is asked for: what it depends on stays marked automatic
+		'--aptopt=Acquire::Languages "none"',
+		...upload,
+		// The sources of the installed machine are in the profile's own layer.
+		'--customize-hook=rm -f "$1"/etc/apt/sources.list "$1"/etc/apt/sources.list.d/* "$1"/etc/apt/apt.conf.d/99mmdebstrap "$1"/etc/hostname "$1"/etc/resolv.conf',
+		'--customize-hook=ln -s ../run/systemd/resolve/stub-resolv.conf "$1"/etc/resolv.conf',
+		index.debian.release,
+		'-',
+		`deb [trusted=yes] copy://${join(work, 'repository')} ./`,
+	];
+}
+
+/** What boots the medium, taken byte for byte out of Debian's packages in the image. */
+const bootFiles = {
+	'shimx64.efi.signed': 'usr/lib/shim/shimx64.efi.signed',
+	'mmx64.efi.signed': 'usr/lib/shim/mmx64.efi.signed',
+	'gcdx64.efi.signed': 'usr/lib/grub/x86_64-efi-signed/gcdx64.efi.signed',
+	'boot_hybrid.img': 'usr/lib/grub/i386-pc/boot_hybrid.img',
+} as const;
+
+/** The image must hold what was resolved and nothing else, or the manifest would lie. */
+async function checkInstalled(status: string, packages: readonly Package[]): Promise<void> {
+	const stanzas = (await readFile(status, 'utf8'))
+		.split('\n\n')
+		.filter(stanza => /^Status: .* installed$/m.test(stanza));
+	const installed = stanzas.map(stanza =>
+		['Package', 'Version'].map(name => new RegExp(`^${name}: (.*)$`, 'm').exec(stanza)?.[1]).join(' '),
+	);
+	const resolved = packages.map(({name, version}) => `${name} ${version}`);
+	const difference = [
+		...resolved.filter(item => !installed.includes(item)),
+		...installed.filter(item => !resolved.includes(item)),
+	];
+	if (difference.length > 0)
+		throw new Error(`the image does not hold the packages that were resolved: ${difference.join(', ')}`);
+}
+
+async function extractBootFiles(
+	squashfs: string,
+	packages: readonly Package[],
+	folder: string,
+	work: string,
+): Promise<void> {
+	const root = join(work, 'boot');
+	const wanted = [...Object.values(bootFiles), 'usr/lib/grub/i386-pc', 'boot', 'var/lib/dpkg/status'];
+	await run(['unsquashfs', '-no-progress', '-no-xattrs', '-dest', root, squashfs, ...wanted]);
+	await checkInstalled(join(root, 'var/lib/dpkg/status'), packages);
+	for (const [name, path] of Object.entries(bootFiles)) await copyFile(join(root, path), join(folder, name));
+	const inBoot = await readdir(join(root, 'boot'));
+	for (const [name, pattern] of [
+		['vmlinuz', /^vmlinuz-/],
+		['initrd.img', /^initrd\.img-/],
+	] as const) {
+		const found = inBoot.filter(file => pattern.test(file));
+		if (found.length !== 1)
+			throw new Error(`expected one ${name} in /boot of the image, found: ${found.join(', ') || 'none'}`);
+		await copyFile(join(root, 'boot', found[0] as string), join(folder, name));
+	}
+	await makeBiosImage(join(root, 'usr/lib/grub/i386-pc'), join(folder, 'bios.img'));
+}
+
+/** Modules that find the medium and read its menu; further ones are built in because the medium carries no module folder. */
+const biosModules = [
+	...[
+		'biosdisk',
+		'iso9660',
+		'part_gpt',
+		'part_msdos',
+		'fat',
+		'ext2',
+		'normal',
+		'search',
+		'search_fs_file',
+		'search_fs_uuid',
+	],
+	...[
+		'configfile',
+		'linux',
+		'serial',
+		'terminal',
+		'echo',
+		'test',
+		'gzio',
+		'all_video',
+		'gfxterm',
+		'sleep',
+		'reboot',
+		'halt',
+		'ls',
+		'loadenv',
+		'true',
+	],
+];
+
+async function makeBiosImage(modules: string, path: string): Promise<void> {
+	await run([
+		...([
+			'grub-mkimage',
+			'--directory',
+			modules,
+			'--format',
+			'i386-pc-eltorito',
+			'--prefix',
+			'/boot/grub',
+			'--output',
+			path,
+		] as const),
+		...biosModules,
+	]);
+}
+
+/** A FAT image with shim and GRUB, and room for the log of a failed install. */
+async function makeEfiImage(folder: string, epoch: number): Promise<void> {
+	const image = join(folder, 'efi.img');
+	const env = {SOURCE_DATE_EPOCH: String(epoch), MTOOLS_SKIP_CHECK: '1'};
+	await run(
+		['mformat', '-C', '-i', image, '-T', '32768', '-h', '64', '-s', '32', '-N', '62726e67', '-v', 'BRINGUP', '::'],
+		{env},
+	);
+	await run(['mmd', '-i', image, '::EFI', '::EFI/BOOT'], {env});
+	for (const [from, to] of [
+		['shimx64.efi.signed', 'BOOTX64.EFI'],
+		['gcdx64.efi.signed', 'grubx64.efi'],
+		['mmx64.efi.signed', 'mmx64.efi'],
+	] as const) {
+		await run(['mcopy', '-m', '-i', image, join(folder, from), `::EFI/BOOT/${to}`], {env});
+	}
+}
+
+/**
+ * Makes the base of the medium in a folder: the squashfs of the rendered tree's packages and hooks, kernel and initramfs,
+ * the boot images. Throws a ProgramError of mmdebstrap or mksquashfs.
+ */
+export async function buildRootfs(
+	index: Index,
+	packages: readonly Package[],
+	tree: FileTree,
+	folder: string,
+	options: RootfsOptions,
+): Promise<void> {
+	await withFolder(await findWorkFolder(options.cache, workSpace), async work => {
+		await run(['chmod', '755', work]); // the user namespace's root is somebody else
+		await makeRepository(index, packages, join(work, 'repository'), options);
+		await mkdir(join(work, 'hooks'));
+		const hooks = listHooks(tree);
+		for (const [name, content] of hooks) await writeFile(join(work, 'hooks', name), content);
+		await mkdir(join(work, 'tmp'), {mode: 0o1777});
+		await run(['chmod', '1777', join(work, 'tmp')]);
+		const squashfs = join(work, 'base.squashfs');
+		const env = {TMPDIR: join(work, 'tmp'), SOURCE_DATE_EPOCH: String(options.epoch), INITRD: 'No'};
+		const pack = [...(['mksquashfs', '-', squashfs] as const), ...packOptions] as const;
+		const make = debootstrapCommand(
+			index,
+			options.names,
+			hooks.map(([name]) => name),
+			work,
+			options.mode,
+		);
+		const onLine = (line: string) => options.onProgress(line.replace(/^I: /, ''));
+		await pipe(make, pack, {env, log: options.log, onLine, signal: options.signal});
+		await rm(join(work, 'repository'), {recursive: true});
+		await extractBootFiles(squashfs, packages, folder, work);
+		await makeEfiImage(folder, options.epoch);
+		await runLong(['cp', '--reflink=auto', squashfs, join(folder, '10-base.squashfs')]);
+	});
+}

@@ -1,0 +1,77 @@
+#!/usr/bin/env node
+import {basename} from 'node:path';
+import {commands} from './commands.ts';
+import {ProfileError} from './profile/faults.ts';
+import {ProgramError, UserError} from './run.ts';
+
+const usage = `usage: bringup <command> [options]
+
+${Object.entries(commands)
+	.map(([name, {summary}]) => `  ${name.padEnd(12)} ${summary}`)
+	.join('\n')}
+
+bringup <command> --help says more. build-iso is a command of its own too.
+`;
+
+const systemErrors: Record<string, string> = {
+	ENOSPC: 'the disk is full',
+	EACCES: 'permission denied',
+	EPERM: 'not permitted',
+	EROFS: 'the file system is read-only',
+	EDQUOT: 'the disk quota is used up',
+};
+
+function formatProgramError({message, command, output, log}: ProgramError): string {
+	const tail = output.trimEnd().split('\n').slice(-12);
+	const full = /No space left on device/.test(output)
+		? ['the disk is full: free some space, or choose other places with --out and --cache']
+		: [];
+	return [
+		`error: ${message}`,
+		`  ${command.join(' ')}`,
+		...tail.map(line => `  ${line}`),
+		...full,
+		...(log ? [`  full log: ${log}`] : []),
+	].join('\n');
+}
+
+/** What to print for an error, and the exit code: 2 the user's file or words, 1 what failed outside, 70 our bug. */
+function explain(error: unknown): [text: string, code: number] {
+	if (error instanceof ProfileError) return [error.message, 2];
+	if (error instanceof UserError) return [`error: ${error.message}`, 1];
+	if (error instanceof ProgramError) return [formatProgramError(error), 1];
+	if (!(error instanceof Error)) return [`bug: ${String(error)}`, 70];
+	const {code = '', path} = error as NodeJS.ErrnoException;
+	if (code.startsWith('ERR_PARSE_ARGS')) return [`error: ${error.message.split('. ')[0]}. See --help`, 2];
+	const system = systemErrors[code];
+	if (system) return [`error: ${path ? `${path}: ` : ''}${system}`, 1];
+	return [`bug: ${error.stack}\nThis is a fault of bringup itself; please report it with these lines.`, 70];
+}
+
+async function main(argv: readonly string[], signal: AbortSignal): Promise<number> {
+	const called = basename(process.argv[1] ?? '');
+	const [name = '', ...rest] = called === 'build-iso' ? ['build-iso', ...argv] : argv;
+	const command = Object.hasOwn(commands, name) ? commands[name] : undefined;
+	if (!command) {
+		const asked = name === '' || name === '--help' || name === '-h' || name === 'help';
+		(asked ? process.stdout : process.stderr).write(asked ? usage : `error: there is no command ${name}\n\n${usage}`);
+		return asked ? 0 : 2;
+	}
+	if (rest.includes('--help') || rest.includes('-h')) {
+		process.stdout.write(command.help);
+		return 0;
+	}
+	return (await command.run(rest, {signal, environment: process.env, out: process.stdout, err: process.stderr})) ?? 0;
+}
+
+const abort = new AbortController();
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, () => abort.abort());
+process.stdout.on('error', () => process.exit(0)); // the reader of a pipe has gone
+
+try {
+	process.exitCode = await main(process.argv.slice(2), abort.signal);
+} catch (error) {
+	const [text, code] = explain(error);
+	process.stderr.write(abort.signal.aborted ? 'interrupted; nothing half-written is left\n' : `${text}\n`);
+	process.exitCode = abort.signal.aborted ? 130 : code;
+}

@@ -1,0 +1,85 @@
+import {makeJsonSchema} from './schema.ts';
+
+interface JsonSchema {
+	type?: string;
+	description?: string;
+	default?: unknown;
+	enum?: unknown[];
+	const?: unknown;
+	format?: string;
+	properties?: Record<string, JsonSchema>;
+	required?: string[];
+	items?: JsonSchema;
+	anyOf?: JsonSchema[];
+}
+
+function formatType(schema: JsonSchema): string {
+	if (schema.const !== undefined) return `\`${schema.const}\``;
+	if (schema.enum) return schema.enum.map(value => `\`${value}\``).join(', ');
+	if (schema.anyOf) return [...new Set(schema.anyOf.map(formatType))].join(' or ');
+	if (schema.type === 'array') return `list of ${schema.items ? formatType(schema.items) : 'anything'}`;
+	if (schema.properties) return 'map';
+	if (schema.format === 'uri') return 'URL';
+	return (
+		{string: 'text', boolean: 'true or false', number: 'number'}[schema.type ?? ''] ??
+		schema.format ??
+		schema.type ??
+		''
+	);
+}
+
+/** A list's fields are those of its items; a choice's are those of all its branches. */
+function fieldsOf(schema: JsonSchema): JsonSchema['properties'] {
+	const own = schema.properties ?? schema.items?.properties;
+	if (own || !schema.anyOf) return own;
+	const branches = schema.anyOf.flatMap(branch => Object.entries(fieldsOf(branch) ?? {}));
+	return branches.length > 0 ? Object.fromEntries(branches) : undefined;
+}
+
+function formatRows(schema: JsonSchema, prefix: string): string[] {
+	const required = (schema.items ?? schema).required ?? [];
+	return Object.entries(fieldsOf(schema) ?? {}).flatMap(([name, field]) => {
+		const path = `${prefix}${name}`;
+		const must = required.includes(name)
+			? 'required'
+			: field.default === undefined || fieldsOf(field)
+				? ''
+				: `\`${JSON.stringify(field.default)}\``;
+		const cells = [`\`${path}\``, formatType(field), must, field.description ?? ''];
+		const inner = path === 'secret' ? [] : formatRows(field, `${path}${field.type === 'array' ? '[]' : ''}.`);
+		return [`| ${cells.map(cell => cell.replaceAll('|', '\\|')).join(' | ')} |`, ...inner];
+	});
+}
+
+/** docs/profile.md: every field, from the schema. */
+export function formatReference(): string {
+	const schema = makeJsonSchema() as JsonSchema;
+	const sections = Object.entries(schema.properties ?? {}).filter(([, section]) => section.properties);
+	const scalars = {
+		properties: Object.fromEntries(
+			Object.entries(schema.properties ?? {}).filter(([, section]) => !section.properties),
+		),
+		required: ['schema'],
+	};
+	const head = ['| field | what | default | meaning |', '| --- | --- | --- | --- |'];
+	return [
+		'# Profile reference',
+		'',
+		'Generated from the schema by `npm run docs`; do not edit.',
+		'',
+		schema.description ?? '',
+		'',
+		...head,
+		...formatRows(scalars, ''),
+		...sections.flatMap(([name, section]) => [
+			'',
+			`## ${name}`,
+			'',
+			section.description ?? '',
+			'',
+			...head,
+			...formatRows(section, `${name}.`),
+		]),
+		'',
+	].join('\n');
+}
