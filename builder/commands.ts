@@ -1,7 +1,7 @@
 import {access, mkdir, readdir, readFile, writeFile} from 'node:fs/promises';
 import {basename, dirname, join, resolve} from 'node:path';
 import {parseArgs} from 'node:util';
-import {machineSchema, type Probe, planSequence, sequences} from '../firstboot/sequence.ts';
+import {machineSchema, planSequence, probeRecord, type RecordedMachine, sequences} from '../firstboot/sequence.ts';
 import type {Firmware} from './boot/qemu.ts';
 import {readSecrets, type Secrets} from './build/medium.ts';
 import {findCacheFolder, packageFolder} from './paths.ts';
@@ -130,23 +130,6 @@ Secrets are not in it.
 	},
 };
 
-interface RecordedMachine {
-	commands: Record<string, unknown>;
-	files: Record<string, string>;
-}
-
-/** A machine that answers from a record, as \`bringup plan --record\` makes it on a real one. */
-function probeRecord(record: RecordedMachine): Probe {
-	return {
-		async output(command) {
-			const answer = record.commands[command.join(' ')];
-			if (answer === undefined) throw new UserError(`the recorded machine was never asked: ${command.join(' ')}`);
-			return typeof answer === 'string' ? answer : JSON.stringify(answer);
-		},
-		read: async path => record.files[path],
-	};
-}
-
 const plan: CliCommand = {
 	summary: 'show the steps that install and provision would take',
 	help: `usage: bringup plan --profile NAME [--machine FILE] [--json]
@@ -170,8 +153,7 @@ const plan: CliCommand = {
 		for (const [sequence, phases] of Object.entries(sequences))
 			plans.push({sequence, phases: await planSequence(phases, machine, probe)});
 		if (values.json) {
-			const hidden = (key: string, value: unknown) => (key === 'stdin' && secrets.size > 0 ? undefined : value);
-			surroundings.out.write(`${JSON.stringify(plans, hidden, '\t')}\n`);
+			surroundings.out.write(`${JSON.stringify(plans, undefined, '\t')}\n`);
 			return 0;
 		}
 		for (const {sequence, phases} of plans) {

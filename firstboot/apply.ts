@@ -37,7 +37,7 @@ async function run(command: Command, input?: string): Promise<string> {
 
 function isAbsent(error: unknown): boolean {
 	const code = (error as NodeJS.ErrnoException).code;
-	return code === 'ENOENT' || code === 'ENOTDIR';
+	return code === 'ENOENT' || code === 'ENOTDIR' || code === 'ENXIO'; // ENXIO: sysfs, of an attribute that the device lacks
 }
 
 async function read(path: string): Promise<string | undefined> {

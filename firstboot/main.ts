@@ -1,10 +1,10 @@
 #!/usr/bin/env node
-import {writeSync} from 'node:fs';
-import {constants, open} from 'node:fs/promises';
+import {closeSync, constants, openSync, writeSync} from 'node:fs';
 import {setTimeout as sleep} from 'node:timers/promises';
 import {apply, machineProbe, writeDurably} from './apply.ts';
 import {planEvidence} from './evidence.ts';
-import {buildIdPath, type Probe} from './phase.ts';
+import {buildIdPath} from './phase.ts';
+import {type RecordedMachine, recordProbe} from './record.ts';
 import {converge} from './run.ts';
 import {type Machine, machineSchema, planSequence, sequences} from './sequence.ts';
 import {formatFailure, formatSummary, Status, type StatusRecord} from './status.ts';
@@ -25,18 +25,33 @@ async function readMachine(): Promise<Machine> {
 	return machineSchema.parse(JSON.parse(text));
 }
 
-/** Writers to every console of the kernel, screen and serial port alike; only the last one is /dev/console. */
-async function openConsoles(): Promise<(line: string) => void> {
-	const names = (await machineProbe.read('/sys/class/tty/console/active'))?.trim().split(' ').filter(Boolean) ?? [];
-	const flags = constants.O_WRONLY | constants.O_NOCTTY | constants.O_NONBLOCK;
-	const opened = await Promise.allSettled(names.map(name => open(`/dev/${name}`, flags)));
-	const handles = opened.flatMap(result => (result.status === 'fulfilled' ? [result.value] : []));
-	return line => {
-		for (const {fd} of handles) {
+/** Writes a line to a terminal; gives up after a second on one that takes nothing. Opened for each line: a login prompt that starts hangs up whoever had it open. */
+function writeLine(path: string, line: string): void {
+	const fd = openSync(path, constants.O_WRONLY | constants.O_NOCTTY | constants.O_NONBLOCK);
+	try {
+		let rest = Buffer.from(`${line}\r\n`);
+		for (const end = Date.now() + 1000; rest.length > 0 && Date.now() < end; ) {
 			try {
-				writeSync(fd, `${line}\r\n`);
+				rest = rest.subarray(writeSync(fd, rest));
+			} catch (error) {
+				if ((error as NodeJS.ErrnoException).code !== 'EAGAIN') throw error;
+				Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 20);
+			}
+		}
+	} finally {
+		closeSync(fd);
+	}
+}
+
+/** A writer to every console of the kernel, screen and serial port alike; only the last one is /dev/console. */
+async function findConsoles(): Promise<(line: string) => void> {
+	const names = (await machineProbe.read('/sys/class/tty/console/active'))?.trim().split(' ').filter(Boolean) ?? [];
+	return line => {
+		for (const name of names) {
+			try {
+				writeLine(`/dev/${name}`, line);
 			} catch {
-				// A console that takes no more must not stop an install; the line is in the journal.
+				// A console that is gone must not stop an install; the line is in the journal.
 			}
 		}
 	};
@@ -76,7 +91,7 @@ async function runSequence(name: keyof typeof sequences): Promise<boolean> {
 	const machine = await readMachine();
 	const sequence = sequences[name];
 	const buildId = (await machineProbe.read(buildIdPath))?.trim() ?? '';
-	const toConsoles = await openConsoles();
+	const toConsoles = await findConsoles();
 	const say = (line: string) => {
 		process.stdout.write(`${line}\n`);
 		toConsoles(line);
@@ -100,26 +115,10 @@ async function runSequence(name: keyof typeof sequences): Promise<boolean> {
 	return done;
 }
 
-/** A probe that also remembers what was asked: the form that tests and `bringup plan --machine` take. */
-function recordProbe(recorded: {commands: Record<string, string>; files: Record<string, string>}): Probe {
-	return {
-		async output(command) {
-			const output = await machineProbe.output(command);
-			recorded.commands[command.join(' ')] = output;
-			return output;
-		},
-		async read(path) {
-			const content = await machineProbe.read(path);
-			if (content !== undefined && !path.startsWith('/etc/bringup/secrets/')) recorded.files[path] = content;
-			return content;
-		},
-	};
-}
-
-async function printPlan(json: boolean, record: boolean): Promise<void> {
-	const recorded = {commands: {}, files: {}};
-	const plans = await planSequence(sequences.provision, await readMachine(), recordProbe(recorded));
-	if (record) process.stdout.write(`${JSON.stringify(recorded, undefined, '\t')}\n`);
+async function printPlan(json: boolean, asRecord: boolean): Promise<void> {
+	const record: RecordedMachine = {commands: {}, files: {}};
+	const plans = await planSequence(sequences.provision, await readMachine(), recordProbe(machineProbe, record));
+	if (asRecord) process.stdout.write(`${JSON.stringify(record, undefined, '\t')}\n`);
 	else if (json) process.stdout.write(`${JSON.stringify(plans, undefined, '\t')}\n`);
 	else
 		for (const {phase, steps} of plans)

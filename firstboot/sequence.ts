@@ -93,3 +93,4 @@ export async function planSequence(
 }
 
 export {buildIdPath, type Probe, type Secret, type Step, secretPath} from './phase.ts';
+export {probeRecord, type RecordedMachine} from './record.ts';

@@ -58,8 +58,11 @@ export class Machine {
 			const serial = (await this.readSerial()).slice(this.#seen);
 			const found = text.exec(serial);
 			const bad = unless?.exec(serial);
-			if (bad && (!found || bad.index < found.index))
-				throw new Error(`the machine said "${bad[0]}" while waiting for ${text}\n${serial.slice(-3000)}`);
+			if (bad && (!found || bad.index < found.index)) {
+				await sleep(5000); // what follows says why
+				const after = (await this.readSerial()).slice(this.#seen);
+				throw new Error(`the machine said "${bad[0]}" while waiting for ${text}\n${after.slice(-3000)}`);
+			}
 			if (found) {
 				this.#seen += found.index + found[0].length;
 				return found;

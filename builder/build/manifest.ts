@@ -28,7 +28,9 @@ export interface Manifest {
 export async function readTools(): Promise<Record<string, string>> {
 	const names = ['mmdebstrap', 'squashfs-tools', 'xorriso', 'mtools', 'grub-common', 'apt'];
 	// A tool that was not installed as a package has no version here; dpkg-query then exits with 1 and still prints the others.
-	const output = await run(['dpkg-query', '--show', '--showformat', '${Package} ${Version}\n', ...names]).catch(error =>
+	// biome-ignore lint/suspicious/noTemplateCurlyInString: dpkg-query's own syntax
+	const format = '${Package} ${Version}\n';
+	const output = await run(['dpkg-query', '--show', '--showformat', format, ...names]).catch(error =>
 		String(error.output ?? ''),
 	);
 	const tools = output

@@ -22,7 +22,8 @@ export const seal: Phase<typeof installSchema> = {
 	schema: installSchema,
 	packages: ['fdisk', 'util-linux'],
 	async plan(_config, probe) {
-		const output = await probe.output(['lsblk', '--json', '--output', 'PATH,TYPE,MOUNTPOINTS']);
+		// Without NAME lsblk prints a list and not a tree.
+		const output = await probe.output(['lsblk', '--json', '--output', 'NAME,PATH,TYPE,MOUNTPOINTS']);
 		const disk = findRootDisk((JSON.parse(output) as {blockdevices: Node[]}).blockdevices);
 		if (disk === undefined) return [];
 		const table = await readTable(probe, disk, await readSignatures(probe, disk));

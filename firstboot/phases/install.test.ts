@@ -1,0 +1,232 @@
+import {readFileSync} from 'node:fs';
+import test from 'ava';
+import {installSchema} from '../disks.ts';
+import {type Layout, readLayout, unfinishedName} from '../layout.ts';
+import type {Phase, Probe, Step} from '../phase.ts';
+import {probeRecord, type RecordedMachine} from '../record.ts';
+import {bootloader} from './bootloader.ts';
+import {disk} from './disk.ts';
+import {format} from './format.ts';
+import {partition} from './partition.ts';
+import {seal} from './seal.ts';
+import {unpack} from './unpack.ts';
+
+const blank = JSON.parse(readFileSync('firstboot/machines/blank.json', 'utf8')) as RecordedMachine;
+const device = '/dev/disk/by-diskseq/1';
+const signatures = (path: string) => `wipefs --no-act --json ${path}`;
+const mounts = 'findmnt --list --noheadings --output TARGET';
+const config = installSchema.parse({disk: {minSize: '16G'}});
+
+/** The blank machine with other answers; undefined takes one away. */
+function machine(commands: Record<string, unknown>, files: Record<string, string> = {}): Probe {
+	return probeRecord({commands: {...blank.commands, ...commands}, files: {...blank.files, ...files}});
+}
+
+const layout: Layout = await readLayout(machine({}), {
+	serial: 'S0EXAMPLE000001',
+	wwids: ['eui.0025385b01400001'],
+} as never);
+
+function table({id = layout.tableId, name = unfinishedName, uuid = layout.rootPartUuid} = {}): Record<string, unknown> {
+	return {
+		[signatures(device)]: {
+			signatures: [
+				{type: 'gpt', uuid: null},
+				{type: 'PMBR', uuid: null},
+			],
+		},
+		[`sfdisk --json ${device}`]: {
+			partitiontable: {
+				label: 'gpt',
+				id: id.toUpperCase(),
+				partitions: [
+					{node: `${device}-part1`, name: 'bringup-bios', uuid: 'AA'},
+					{node: `${device}-part2`, name: 'bringup-esp', uuid: layout.espPartUuid.toUpperCase()},
+					{node: `${device}-part3`, name, uuid: uuid.toUpperCase()},
+				],
+			},
+		},
+	};
+}
+
+const made = {
+	[signatures(`${device}-part3`)]: {signatures: [{type: 'ext4', uuid: layout.rootUuid}]},
+	[signatures(`${device}-part2`)]: {
+		signatures: [{type: 'vfat', uuid: layout.espVolumeId.toUpperCase().replace(/^.{4}/, '$&-')}],
+	},
+};
+
+const commandsOf = (steps: readonly Step[]) =>
+	steps.map(step => (step.do === 'run' ? step.command.join(' ') : step.do));
+
+test('a blank disk is partitioned, and no old signature is erased', async t => {
+	const steps = await partition.plan(config, machine({}));
+	t.deepEqual(commandsOf(steps), [`sfdisk --wipe-partitions never ${device}`, 'udevadm settle']);
+	t.regex(steps[0]?.why ?? '', /EXAMPLE SSD 512GB, serial S0EXAMPLE000001; the disk is empty/);
+	t.regex(
+		steps[0]?.do === 'run' ? (steps[0].stdin ?? '') : '',
+		new RegExp(`label-id: ${layout.tableId}[sS]*name=${unfinishedName}`),
+	);
+});
+
+test('a partitioned disk needs nothing', async t => {
+	t.deepEqual(await partition.plan(config, machine(table())), []);
+});
+
+test('a disk with any signature is refused, and every disk is shown', async t => {
+	const foreign = machine({[signatures(device)]: {signatures: [{type: 'xfs', uuid: 'x'}]}});
+	await t.throwsAsync(partition.plan(config, foreign), {
+		message: /is not empty, and install\.wipe is empty[\s\S]*S0EXAMPLE000001[\s\S]*nothing was changed/,
+	});
+	await t.throwsAsync(partition.plan({...config, wipe: 'same-machine'}, foreign), {message: /is not empty/});
+});
+
+test('wipe: any erases first, in a step of its own that names the disk', async t => {
+	const steps = await partition.plan(
+		{...config, wipe: 'any'},
+		machine({[signatures(device)]: {signatures: [{type: 'xfs', uuid: 'x'}]}}),
+	);
+	t.deepEqual(commandsOf(steps), [
+		`wipefs --all ${device}`,
+		`sfdisk --wipe-partitions always ${device}`,
+		'udevadm settle',
+	]);
+	t.regex(steps[0]?.why ?? '', /serial S0EXAMPLE000001; wipe: any/);
+});
+
+const finished = table({name: 'bringup-root', uuid: '11111111-1111-1111-1111-111111111111'});
+
+test('a finished install of this machine is erased with wipe: same-machine only', async t => {
+	await t.throwsAsync(partition.plan(config, machine(finished)), {message: /is not empty/});
+	t.is((await partition.plan({...config, wipe: 'same-machine'}, machine(finished))).length, 3);
+});
+
+test('the finished install of another machine is not the same machine', async t => {
+	const other = machine(table({id: '22222222-2222-2222-2222-222222222222', name: 'bringup-root'}));
+	await t.throwsAsync(partition.plan({...config, wipe: 'same-machine'}, other), {message: /is not empty/});
+});
+
+test('a board with a placeholder for its identity is never the same machine', async t => {
+	const placeholder = {'/sys/class/dmi/id/product_uuid': '03000200-0400-0500-0006-000700080009\n'};
+	const {tableId} = await readLayout(machine({}, placeholder), {serial: '', wwids: []} as never);
+	const probe = machine(table({id: tableId, name: 'bringup-root'}), placeholder);
+	await t.throwsAsync(partition.plan({...config, wipe: 'same-machine'}, probe), {message: /is not empty/});
+});
+
+test('an install that never booted is begun anew by another build', async t => {
+	const other = machine(table({uuid: '33333333-3333-3333-3333-333333333333'}));
+	const steps = await partition.plan(config, other);
+	t.regex(steps[0]?.why ?? '', /an install that never booted/);
+});
+
+test('a wipefs that cannot answer is not an empty disk', async t => {
+	await t.throwsAsync(partition.plan(config, machine({[signatures(device)]: undefined})), {message: /no answer/});
+});
+
+test('cut after partitioning: the file systems are made and mounted, root first', async t => {
+	const none = {[signatures(`${device}-part2`)]: {signatures: []}, [signatures(`${device}-part3`)]: {signatures: []}};
+	const commands = commandsOf(await format.plan(config, machine({...table(), ...none})));
+	t.deepEqual(
+		commands.map(command => command.split(' ')[0]),
+		['mkfs.ext4', 'mount', 'mkfs.vfat', 'mount'],
+	);
+	t.false(commands.some(command => / -(ff?|F)( |$)/.test(command.replace('-F 32', ''))));
+});
+
+test('cut after formatting: they are only mounted again', async t => {
+	const commands = commandsOf(await format.plan(config, machine({...table(), ...made})));
+	t.deepEqual(commands, [
+		`mount -o X-mount.mkdir -t ext4 ${device}-part3 /target`,
+		`mount -o X-mount.mkdir -t vfat ${device}-part2 /target/boot/efi`,
+	]);
+});
+
+test('formatted and mounted, nothing is left', async t => {
+	const probe = machine({...table(), ...made, [mounts]: '/\n/target\n/target/boot/efi\n'});
+	t.deepEqual(await format.plan(config, probe), []);
+});
+
+test('a partition that holds something else is refused', async t => {
+	const foreign = {...made, [signatures(`${device}-part3`)]: {signatures: [{type: 'LVM2_member', uuid: 'x'}]}};
+	await t.throwsAsync(format.plan(config, machine({...table(), ...foreign})), {
+		message: /holds LVM2_member that is not ours/,
+	});
+});
+
+test('layers are unpacked lowest first, and recorded only when they are durable', async t => {
+	const steps = await unpack.plan(config, machine({}));
+	t.deepEqual(commandsOf(steps), [
+		'unsquashfs -force -no-progress -dest /target /run/live/medium/live/10-base.squashfs',
+		'unsquashfs -force -no-progress -dest /target /run/live/medium/live/20-profile.squashfs',
+		'write',
+		'sync --file-system /target',
+		'write',
+	]);
+	const last = steps.at(-1);
+	t.is(last?.do === 'write' ? last.content : '', layout.buildId);
+});
+
+test('unpacked layers of this build need nothing, those of another are unpacked again', async t => {
+	const marker = '/target/var/lib/bringup/unpacked';
+	t.deepEqual(await unpack.plan(config, machine({}, {[marker]: layout.buildId})), []);
+	t.true((await unpack.plan(config, machine({}, {[marker]: 'another'}))).length > 0);
+});
+
+test('a medium without layers is damaged', async t => {
+	await t.throwsAsync(unpack.plan(config, machine({'find /run/live/medium/live -name *.squashfs': ''})), {
+		message: /the medium is damaged/,
+	});
+});
+
+test('under UEFI GRUB goes to the ESP and the removable path, under BIOS to the disk', async t => {
+	const uefi = commandsOf(await bootloader.plan(config, machine({})));
+	t.true(
+		uefi.includes(
+			'chroot /target grub-install --target=x86_64-efi --efi-directory=/boot/efi --bootloader-id=debian --force-extra-removable',
+		),
+	);
+	const bios = commandsOf(await bootloader.plan(config, machine({'ls /sys/firmware': 'acpi\n'})));
+	t.true(bios.includes(`chroot /target grub-install --target=i386-pc ${device}`));
+	t.false(bios.some(command => command.includes('efivarfs')));
+});
+
+test('the disk is picked once, and why is on record', async t => {
+	const [step] = await disk.plan(config, machine({}));
+	t.is(step?.do === 'write' ? step.path : '', '/run/bringup/disk.txt');
+	const again = machine({}, {'/run/bringup/disk.txt': step?.do === 'write' ? step.content : ''});
+	t.deepEqual(await disk.plan(config, again), []);
+});
+
+const running = {
+	'lsblk --json --output NAME,PATH,TYPE,MOUNTPOINTS': {
+		blockdevices: [
+			{
+				path: '/dev/nvme0n1',
+				type: 'disk',
+				mountpoints: [null],
+				children: [{path: '/dev/nvme0n1p3', type: 'part', mountpoints: ['/']}],
+			},
+		],
+	},
+};
+
+function onRunning(name: string): Record<string, unknown> {
+	const asked = Object.entries(table({name})).map(([command, answer]) => [
+		command.replace(device, '/dev/nvme0n1'),
+		answer,
+	]);
+	return {...running, ...Object.fromEntries(asked)};
+}
+
+test('the first boot seals the install, later ones do nothing', async t => {
+	t.deepEqual(commandsOf(await seal.plan(config, machine(onRunning(unfinishedName)))), [
+		'sfdisk --no-reread --no-tell-kernel --part-label /dev/nvme0n1 3 bringup-root',
+	]);
+	t.deepEqual(await seal.plan(config, machine(onRunning('bringup-root'))), []);
+});
+
+test('no phase of the install takes a tool that cannot answer for a machine with nothing on it', async t => {
+	const phases: Phase<typeof installSchema>[] = [disk, partition, format, unpack, bootloader, seal];
+	for (const phase of phases)
+		await t.throwsAsync(phase.plan(config, probeRecord({commands: {}, files: {}})), {message: /no answer/});
+});

@@ -1,0 +1,146 @@
+import {readFileSync} from 'node:fs';
+import test from 'ava';
+import {listLinks, networkSchema} from '../links.ts';
+import {resolveHostname} from '../names.ts';
+import type {Probe, Step} from '../phase.ts';
+import {probeRecord, type RecordedMachine} from '../record.ts';
+import {identitySchema} from '../users.ts';
+import {identity} from './identity.ts';
+import {network} from './network.ts';
+import {link} from './preflight.ts';
+
+const read = (name: string) => JSON.parse(readFileSync(`firstboot/machines/${name}.json`, 'utf8')) as RecordedMachine;
+const blank = read('blank');
+const provisioned = read('provisioned');
+
+function machine(
+	base: RecordedMachine,
+	commands: Record<string, unknown> = {},
+	files: Record<string, string | undefined> = {},
+): Probe {
+	const merged = Object.entries({...base.files, ...files}).filter(
+		(entry): entry is [string, string] => entry[1] !== undefined,
+	);
+	return probeRecord({commands: {...base.commands, ...commands}, files: Object.fromEntries(merged)});
+}
+
+const {identity: own, network: ownNetwork} = JSON.parse(provisioned.files['/etc/bringup/machine.json'] ?? '{}');
+const person = identitySchema.parse(own);
+const net = networkSchema.parse(ownNetwork);
+const whys = (steps: readonly Step[]) => steps.map(({why}) => why);
+
+test('a machine recorded after its first boot needs nothing', async t => {
+	t.deepEqual(await identity.plan(person, machine(provisioned)), []);
+	t.deepEqual(await network.plan(net, machine(provisioned)), []);
+});
+
+test('a power cut that left an empty host key: it is removed and made again', async t => {
+	const steps = await identity.plan(person, machine(provisioned, {}, {'/etc/ssh/ssh_host_rsa_key': ''}));
+	t.deepEqual(whys(steps), ['remove the damaged rsa host key', 'make the SSH host keys', 'make it durable']);
+});
+
+test('a power cut inside useradd: the account is completed', async t => {
+	const half = {
+		'getent shadow': 'root:*:1::::::\n',
+		'getent group': 'root:x:0:\nsudo:x:27:\n',
+		'find /home -maxdepth 1 -type d': '/home\n',
+	};
+	const steps = await identity.plan(person, machine(provisioned, half));
+	t.deepEqual(whys(steps).slice(0, 3), [
+		'complete the account of admin',
+		'make the home of admin',
+		'put admin into sudo',
+	]);
+});
+
+test('a user who is there keeps what the profile does not name', async t => {
+	const more = {'getent group': `${String(provisioned.commands['getent group'])}docker:x:999:admin\n`};
+	t.deepEqual(await identity.plan(person, machine(provisioned, more)), []);
+});
+
+test('a password goes to the program by standard input, as a hash, and into no text', async t => {
+	const hash = '$y$j9T$abcdefgh$0123456789012345678901234567890123456789012';
+	const [user] = person.users;
+	const config = {...person, users: [{...user, password: {secret: {env: 'ADMIN'}}}]} as typeof person;
+	const steps = await identity.plan(config, machine(provisioned, {}, {'/etc/bringup/secrets/env-ADMIN': `${hash}\n`}));
+	const [step] = steps;
+	t.is(step?.do === 'run' ? step.stdin : '', `admin:${hash}\n`);
+	t.false(JSON.stringify(steps.map(step => ({...step, stdin: undefined}))).includes(hash));
+});
+
+test('a machine-id that is only in memory is written to disk', async t => {
+	const probe = machine(provisioned, {'findmnt --list --noheadings --output TARGET': '/\n/etc/machine-id\n'});
+	t.deepEqual(whys(await identity.plan(person, probe)), ["write the machine's identifier to disk", 'make it durable']);
+});
+
+test('a host name is made from the serial number or a MAC address', async t => {
+	t.is(await resolveHostname('node-{serial}', machine(blank)), 'node-bu-0001');
+	t.is(await resolveHostname('node-{mac}', machine(blank)), 'node-525400627501');
+});
+
+test('a board without a serial number is told apart from one with', async t => {
+	const probe = machine(blank, {}, {'/sys/class/dmi/id/product_serial': 'To be filled by O.E.M.\n'});
+	await t.throwsAsync(resolveHostname('node-{serial}', probe), {message: /has no serial number.*use \{mac\}/});
+});
+
+const card = {ifname: 'enp2s0', link_type: 'ether', address: '00:00:5e:00:53:01'};
+const links = (...more: object[]) => ({
+	[listLinks.join(' ')]: [...(blank.commands[listLinks.join(' ')] as object[]), ...more],
+});
+
+test('a name once given stays when a card is added', async t => {
+	const probe = machine(blank, links(card), {'/etc/hostname': 'node-525400627501\n'});
+	t.is(await resolveHostname('node-{mac}', probe), 'node-525400627501');
+});
+
+test('a bridge, a VLAN and a radio are no management link', async t => {
+	const others = [
+		{ifname: 'br0', link_type: 'ether', address: '52:54:00:62:75:01', linkinfo: {info_kind: 'bridge'}},
+		{ifname: 'wlp3s0', link_type: 'ether', address: '00:00:5e:00:53:02'},
+	];
+	const probe = machine(blank, links(...others), {'/sys/class/net/wlp3s0/uevent': 'DEVTYPE=wlan\nINTERFACE=wlp3s0\n'});
+	t.deepEqual(await link.plan(net, probe), []);
+});
+
+test('two wired links and no name for one: it stops and shows both, before anything is erased', async t => {
+	await t.throwsAsync(link.plan(net, machine(blank, links(card))), {
+		message: /2 match[\s\S]*enp2s0 {2}00:00:5e:00:53:01[\s\S]*enp1s0 {2}52:54:00:62:75:01[\s\S]*management: \{mac:/,
+	});
+	const named = networkSchema.parse({management: {mac: '00:00:5E:00:53:01'}});
+	t.deepEqual(await link.plan(named, machine(blank, links(card))), []);
+});
+
+test('a blank machine gets its bridge with the MAC address of the uplink, and no lease by machine-id', async t => {
+	const steps = await network.plan(net, machine(blank));
+	const files = Object.fromEntries(steps.flatMap(step => (step.do === 'write' ? [[step.path, step.content]] : [])));
+	t.regex(
+		files['/etc/systemd/network/20-br0.netdev'] ?? '',
+		/MACAddress=52:54:00:62:75:01\n[\s\S]*STP=no\nForwardDelaySec=0/,
+	);
+	t.regex(
+		files['/etc/systemd/network/30-br0.network'] ?? '',
+		/RequiredForOnline=routable[\s\S]*DHCP=yes[\s\S]*ClientIdentifier=mac/,
+	);
+	t.regex(files['/etc/systemd/network/10-mgmt.link'] ?? '', /PermanentMACAddress=52:54:00:62:75:01\n[\s\S]*Name=mgmt/);
+});
+
+test('static addresses replace DHCP', async t => {
+	const config = networkSchema.parse({
+		bridge: {addresses: ['192.0.2.10/24', '2001:db8::10/64'], gateway: '192.0.2.1', dns: ['192.0.2.53']},
+	});
+	const step = (await network.plan(config, machine(blank))).find(({why}) => why.endsWith('30-br0.network'));
+	const content = step?.do === 'write' ? step.content : '';
+	t.regex(content, /Address=192\.0\.2\.10\/24\nAddress=2001:db8::10\/64\nGateway=192\.0\.2\.1\nDNS=192\.0\.2\.53\n/);
+	t.false(content.includes('DHCP'));
+});
+
+test('cut between the files and the service: networkd is started', async t => {
+	const stopped = {
+		'systemctl show --property=UnitFileState,ActiveState systemd-networkd.service':
+			'UnitFileState=disabled\nActiveState=inactive\n',
+	};
+	t.deepEqual(whys(await network.plan(net, machine(provisioned, stopped))), [
+		'start networkd',
+		'wait until mgmt is a port of br0',
+	]);
+});

@@ -1,0 +1,89 @@
+import {access, copyFile, mkdir, rm} from 'node:fs/promises';
+import {homedir} from 'node:os';
+import {join, resolve} from 'node:path';
+import type {ExecutionContext} from 'ava';
+import {type Login, type Machine, makeDisk, startMachine} from '../builder/boot/machine.ts';
+import type {DiskOptions, Firmware} from '../builder/boot/qemu.ts';
+import {run} from '../builder/run.ts';
+
+/** Where artefacts and machines of the tests are. */
+export const folder = resolve('out/test');
+export const evidence = resolve('out/evidence');
+
+/** The only cache: that of the person who runs the tests. */
+const cache = process.env['XDG_CACHE_HOME'] || join(homedir(), '.cache');
+
+/** An ISO, and how to log in to what it installs. */
+export interface Artefact {
+	iso: string;
+	login: Login;
+}
+
+/** Builds an ISO with the command of the README, for a person without an SSH key. */
+export async function buildIso(profile: string): Promise<Artefact> {
+	const name = profile.replace(/^.*\//, '').replace(/\.yaml$/, '');
+	const home = join(folder, 'home');
+	await mkdir(home, {recursive: true});
+	const iso = join(folder, `${name}.iso`);
+	await run(['npm', 'run', 'build-iso', '--', '--profile', profile, '--out', iso], {
+		env: {HOME: home, XDG_CACHE_HOME: cache},
+	});
+	return {iso, login: {user: 'admin', key: join(folder, `${name}.ssh-key`)}};
+}
+
+/** A machine of a test: what is told of it, and how it starts. */
+export interface Setup {
+	name: string;
+	firmware: Firmware;
+	disks: readonly DiskOptions[];
+	cdrom?: string;
+	sshPort?: number;
+	/** Whether to go on with the firmware variables of the time before. */
+	again?: boolean;
+}
+
+/** Starts a machine for a test; its evidence is kept and its power cut when the test is over. */
+export async function startFor(t: ExecutionContext, {name, again, ...options}: Setup): Promise<Machine> {
+	const own = join(folder, name);
+	if (!again) await rm(own, {recursive: true, force: true});
+	const machine = await startMachine({
+		memory: 2048,
+		mac: '52:54:00:62:75:01',
+		isolated: true,
+		snapshot: false,
+		...options,
+		folder: own,
+	});
+	t.log(`accelerator: ${machine.options.accelerator}`);
+	t.teardown(async () => {
+		await machine.keepEvidence(join(evidence, name));
+		await machine.cut();
+	});
+	return machine;
+}
+
+/** What no machine may say. */
+export const failure = /FAILED in phase|Kernel panic|emergency mode|does not support|end trace/;
+
+/** An empty disk for a test. */
+export async function makeTestDisk(name: string, size: string, format: 'raw' | 'qcow2' = 'qcow2'): Promise<string> {
+	const path = join(folder, name);
+	await mkdir(folder, {recursive: true});
+	await rm(path, {force: true});
+	await makeDisk(path, size, format);
+	return path;
+}
+
+/** A stick with the ISO on it: a copy, because the machine may write to it. */
+export async function makeStick(iso: string, name: string): Promise<string> {
+	const path = join(folder, name);
+	await copyFile(iso, path);
+	return path;
+}
+
+/** Whether a file is there. */
+export const exists = (path: string) =>
+	access(path).then(
+		() => true,
+		() => false,
+	);
