@@ -1,8 +1,23 @@
 #!/usr/bin/env node
 import {basename} from 'node:path';
-import {commands} from './commands.ts';
+import {boot} from './commands/boot.ts';
+import {buildIsoCommand} from './commands/build-iso.ts';
+import {check} from './commands/check.ts';
+import type {CliCommand} from './commands/command.ts';
+import {plan} from './commands/plan.ts';
+import {render} from './commands/render.ts';
+import {schema} from './commands/schema.ts';
 import {ProfileError} from './profile/faults.ts';
 import {ProgramError, UserError} from './run.ts';
+
+const commands: Readonly<Record<string, CliCommand>> = {
+	check,
+	render,
+	plan,
+	'build-iso': buildIsoCommand,
+	boot,
+	schema,
+};
 
 const usage = `usage: bringup <command> [options]
 

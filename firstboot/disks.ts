@@ -36,6 +36,10 @@ const selector = z
 		minSize: size.optional(),
 		maxSize: size.optional(),
 	})
+	.refine(
+		fields => Object.keys(fields).length > 0,
+		'the selector is empty and would match any disk; give at least one field, such as minSize: 20G',
+	)
 	.describe('which disk: every field given must match, and exactly one disk may');
 
 /** The section `install`, of all phases that make the disk. */

@@ -100,6 +100,7 @@ function explainIssue(issue: Issue, source: Source): Fault[] {
 		});
 	}
 	const value = valueAt(source.value, path);
+	if (issue.code === 'custom') return [{path: formatPath(path), message: issue.message, place: source.find(path)}];
 	const expected = expectation(issue);
 	if (value === undefined) {
 		return [{path: formatPath(path), message: `is missing; expected ${expected}`, place: source.findName(path)}];

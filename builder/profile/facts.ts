@@ -110,16 +110,12 @@ function checkNetwork({management, bridge}: NonNullable<ProfileFields['network']
 }
 
 /** Every fact that can be checked without asking anything outside the profile. */
-export function checkFacts({debian, machine, install, identity, network}: Sections): FalseFact[] {
+export function checkFacts({debian, machine, identity, network}: Sections): FalseFact[] {
 	const faults: FalseFact[] = [];
 	if (debian && machine && machine.microcode.length > 0 && !debian.components.includes('non-free-firmware')) {
 		const message =
 			'microcode is in the component non-free-firmware; add it to debian.components, or set machine.microcode: []';
 		faults.push({path: ['machine', 'microcode'], message});
-	}
-	if (install && Object.keys(install.disk).length === 0) {
-		const message = 'the selector is empty and would match any disk; give at least one field, such as minSize: 20G';
-		faults.push({path: ['install', 'disk'], message});
 	}
 	if (identity) faults.push(...checkUsers(identity));
 	if (network) faults.push(...checkNetwork(network));

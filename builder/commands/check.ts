@@ -1,0 +1,50 @@
+import {resolve} from 'node:path';
+import {parseArgs} from 'node:util';
+import {findCacheFolder} from '../paths.ts';
+import {ProfileError} from '../profile/faults.ts';
+import {placeFacts} from '../profile/profile.ts';
+import {type CliCommand, load, noteKey} from './command.ts';
+
+export const check: CliCommand = {
+	summary: 'check a profile, its facts included, and build nothing',
+	help: `usage: bringup check --profile NAME [--offline] [--refresh]
+
+  --profile NAME   a name in ./profiles or shipped with bringup, or a path
+  --offline        leave out what needs the archive's package lists: whether debian.packages exist
+  --refresh        ask the archive for new package lists first
+  --cache DIR      where downloads and finished bases are kept (default: $XDG_CACHE_HOME/bringup)
+
+Exit code 0: no fault. 2: faults, each with file:line:column.
+`,
+	async run(argv, surroundings) {
+		const {values} = parseArgs({
+			args: [...argv],
+			options: {
+				profile: {type: 'string'},
+				offline: {type: 'boolean'},
+				refresh: {type: 'boolean'},
+				cache: {type: 'string'},
+			},
+		});
+		const {profile, needsKey} = await load(values.profile, surroundings);
+		const {debian} = profile.fields;
+		if (!values.offline) {
+			const {checkPackages, openIndex} = await import('../build/packages.ts');
+			const say = (line: string) => void surroundings.err.write(`${line}\n`);
+			const cache = resolve(values.cache ?? findCacheFolder(surroundings.environment));
+			const index = await openIndex(debian, {
+				cache,
+				refresh: values.refresh ?? false,
+				say,
+				signal: surroundings.signal,
+			});
+			const faults = await checkPackages(index, debian.packages);
+			if (faults.length > 0) throw new ProfileError(placeFacts(faults, profile.source));
+		}
+		const unchecked =
+			values.offline && debian.packages.length > 0 ? '; whether its packages exist was not checked (--offline)' : '';
+		surroundings.out.write(`${profile.name}: no fault${unchecked}\n`);
+		if (needsKey) surroundings.err.write(noteKey);
+		return 0;
+	},
+};

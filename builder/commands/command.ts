@@ -1,0 +1,49 @@
+import {resolve} from 'node:path';
+import {readSecrets, type Secrets} from '../build/medium.ts';
+import {type CompleteProfile, completeProfile, wantsKeys} from '../profile/complete.ts';
+import {ProfileError} from '../profile/faults.ts';
+import {findProfile, loadProfile, type Profile, placeFacts} from '../profile/profile.ts';
+import {UserError} from '../run.ts';
+import {readMirrors, readOwnKeys, readPairedKey} from '../workstation.ts';
+
+/** What a command gets from the process. */
+export interface Surroundings {
+	signal: AbortSignal;
+	environment: Readonly<Record<string, string | undefined>>;
+	out: NodeJS.WriteStream;
+	err: NodeJS.WriteStream;
+}
+
+export interface CliCommand {
+	summary: string;
+	help: string;
+	/** Gives the exit code where it is not 0. */
+	run(argv: readonly string[], surroundings: Surroundings): Promise<number | undefined>;
+}
+
+export interface Loaded {
+	profile: CompleteProfile;
+	secrets: Secrets;
+	/** Whether the build must make a key pair, because the profile asks for one and the user has none. */
+	needsKey: boolean;
+}
+
+/** Where the ISO of a profile goes when nothing is said. */
+export const defaultIso = (profile: Pick<Profile, 'name'>) => resolve('out', `${profile.name}.iso`);
+
+/** Loads a profile and fills in what it leaves to this workstation. Throws a ProfileError with every fault at once. */
+export async function load(name: string | undefined, {environment}: Surroundings, out?: string): Promise<Loaded> {
+	if (name === undefined) throw new UserError('which profile? Say --profile NAME, such as --profile node');
+	const profile = await loadProfile(await findProfile(name));
+	const needsMirror = profile.fields.debian.mirror === undefined;
+	const mirrors = needsMirror ? await readMirrors() : {mirror: undefined, securityMirror: undefined};
+	const own = wantsKeys(profile) ? await readOwnKeys() : [];
+	const sshKeys = own.length > 0 ? own : await readPairedKey(out ?? defaultIso(profile));
+	const complete = completeProfile(profile, {...mirrors, sshKeys});
+	const {secrets, faults} = await readSecrets(profile, environment);
+	const facts = [...(Array.isArray(complete) ? complete : []), ...faults];
+	if (Array.isArray(complete) || facts.length > 0) throw new ProfileError(placeFacts(facts, profile.source));
+	return {profile: complete, secrets, needsKey: wantsKeys(profile) && sshKeys.length === 0};
+}
+
+export const noteKey = 'no SSH key yet: build-iso makes a pair beside the ISO, because ~/.ssh has none\n';

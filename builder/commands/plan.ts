@@ -1,0 +1,44 @@
+import {readFile} from 'node:fs/promises';
+import {join} from 'node:path';
+import {parseArgs} from 'node:util';
+import {machineSchema, planSequence, probeRecord, type RecordedMachine, sequences} from '../../firstboot/sequence.ts';
+import {packageFolder} from '../paths.ts';
+import {makeMachine} from '../render/tree.ts';
+import {type CliCommand, load, noteKey} from './command.ts';
+
+export const plan: CliCommand = {
+	summary: 'show the steps that install and provision would take',
+	help: `usage: bringup plan --profile NAME [--machine FILE] [--json]
+
+  --machine FILE   a machine recorded with \`bringup plan --record\` on it; without it, a blank machine with one NVMe disk
+  --json           for a program: [{sequence, phases: [{phase, steps}]}]
+`,
+	async run(argv, surroundings) {
+		const {values} = parseArgs({
+			args: [...argv],
+			options: {profile: {type: 'string'}, machine: {type: 'string'}, json: {type: 'boolean'}},
+		});
+		const {profile, secrets, needsKey} = await load(values.profile, surroundings);
+		const text = await readFile(values.machine ?? join(packageFolder, 'firstboot/machines/blank.json'), 'utf8');
+		const record = JSON.parse(text) as RecordedMachine;
+		const stands = Object.fromEntries([...secrets.keys()].map(path => [path, 'secret']));
+		const probe = probeRecord({...record, files: {...record.files, ...stands}});
+		if (needsKey) surroundings.err.write(noteKey);
+		const machine = machineSchema.parse(makeMachine(profile));
+		const plans = [];
+		for (const [sequence, phases] of Object.entries(sequences))
+			plans.push({sequence, phases: await planSequence(phases, machine, probe)});
+		if (values.json) {
+			surroundings.out.write(`${JSON.stringify(plans, undefined, '\t')}\n`);
+			return 0;
+		}
+		for (const {sequence, phases} of plans) {
+			surroundings.out.write(`${sequence}\n`);
+			for (const {phase, steps} of phases) {
+				const whys = steps.map(({why}) => `    ${why}`);
+				surroundings.out.write(`${[`  ${phase}`, ...(whys.length > 0 ? whys : ['    nothing to do'])].join('\n')}\n`);
+			}
+		}
+		return 0;
+	},
+};

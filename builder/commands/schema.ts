@@ -1,0 +1,25 @@
+import {writeFile} from 'node:fs/promises';
+import {join} from 'node:path';
+import {parseArgs} from 'node:util';
+import {formatReference} from '../profile/docs.ts';
+import {makeJsonSchema} from '../profile/schema.ts';
+import type {CliCommand} from './command.ts';
+
+export const schema: CliCommand = {
+	summary: 'print the JSON Schema of profiles, for editors',
+	help: `usage: bringup schema [--out DIR]
+
+  --out DIR   write profile.schema.json and profile.md there instead
+`,
+	async run(argv, {out}) {
+		const {values} = parseArgs({args: [...argv], options: {out: {type: 'string'}}});
+		const text = `${JSON.stringify(makeJsonSchema(), undefined, '\t')}\n`;
+		if (values.out === undefined) {
+			out.write(text);
+			return 0;
+		}
+		await writeFile(join(values.out, 'profile.schema.json'), text);
+		await writeFile(join(values.out, 'profile.md'), formatReference());
+		return 0;
+	},
+};

@@ -1,0 +1,188 @@
+import {mkdtemp, rm, writeFile} from 'node:fs/promises';
+import {tmpdir} from 'node:os';
+import {join} from 'node:path';
+import test from 'ava';
+import {ProfileError} from './faults.ts';
+import {findProfile, loadProfile} from './profile.ts';
+
+const key = 'ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIEgcppmhmnOuvEPs/uZFLWyxgq4z5jb03cyQg9Iyc7jY me';
+const whole = `schema: 1
+install: {disk: {minSize: 16G}}
+identity: {hostname: node, users: [{name: admin, sshKeys: [${key}]}]}
+`;
+
+async function inFolder<T>(files: Record<string, string>, use: (folder: string) => Promise<T>): Promise<T> {
+	const folder = await mkdtemp(join(tmpdir(), 'bringup-test-'));
+	try {
+		for (const [name, content] of Object.entries(files)) await writeFile(join(folder, name), content);
+		return await use(folder);
+	} finally {
+		await rm(folder, {recursive: true});
+	}
+}
+
+/** Every fault of a profile, without the folder. */
+async function faultsOf(files: Record<string, string>): Promise<string> {
+	return inFolder(files, async folder => {
+		try {
+			await loadProfile(join(folder, 'p.yaml'));
+			return '';
+		} catch (error) {
+			if (!(error instanceof ProfileError)) throw error;
+			return error.message.replaceAll(`${folder}/`, '');
+		}
+	});
+}
+
+const table: [title: string, yaml: string, fault: string | RegExp][] = [
+	['a whole profile has none', whole, /^$/],
+	['YAML that is none', 'schema: [1', /^p\.yaml:1:11: error: .*sequence/],
+	['a key given twice', `${whole}schema: 1\n`, /^p\.yaml:4:1: error: Map keys must be unique/],
+	['an empty file', '', /schema: is missing; expected 1/],
+	[
+		'an unknown section, near a known one',
+		`${whole}debain: {}\n`,
+		'p.yaml:4:1: error: debain: there is no such field (did you mean "debian"?)\n 4 | debain: {}\n   | ^^^^^^',
+	],
+	[
+		'an unknown field, near none',
+		`${whole}machine: {colour: red}\n`,
+		/4:11: error: machine\.colour: there is no such field; the fields here are firmware, consoles, microcode/,
+	],
+	[
+		'a value near one of a set',
+		`${whole}debian: {release: trixi}\n`,
+		/4:19: error: debian\.release: expected one of trixie, bookworm \(did you mean "trixie"\?\)/,
+	],
+	[
+		'another version of the format',
+		whole.replace('schema: 1', 'schema: 2'),
+		/1:9: error: schema: expected 1, found number 2/,
+	],
+	[
+		'a size in words',
+		whole.replace('16G', '20 gigs'),
+		'p.yaml:2:27: error: install.disk.minSize: expected a size such as 20G (powers of 1024) or 500GB (powers of 1000)\n 2 | install: {disk: {minSize: 20 gigs}}\n   |                           ^^^^^^^',
+	],
+	[
+		'an empty selector',
+		whole.replace('minSize: 16G', ''),
+		/2:17: error: install\.disk: the selector is empty and would match any disk/,
+	],
+	['a missing section', whole.replace(/install.*\n/, ''), /install: is missing; expected a map of fields/],
+	[
+		'a list where a map belongs',
+		`${whole}network: []\n`,
+		/4:10: error: network: expected a map of fields, found a list/,
+	],
+	['nothing where a map belongs', `${whole}network:\n`, /network: expected a map of fields, found nothing/],
+	[
+		'a variable is no interpolation',
+		// biome-ignore lint/suspicious/noTemplateCurlyInString: what is refused
+		whole.replace('hostname: node', 'hostname: "${HOST}"'),
+		/identity\.hostname: expected a host name/,
+	],
+	[
+		'a key that is cut short',
+		whole.replace('Iyc7jY', ''),
+		/identity\.users\[0\]\.sshKeys\[0\]: the key is (damaged|cut short)/,
+	],
+	['a private key', whole.replace(key, '"-----BEGIN OPENSSH PRIVATE KEY-----"'), /this is a private key/],
+	[
+		'a user twice',
+		whole.replace('users: [', `users: [{name: admin, sshKeys: auto}, `),
+		/users\[1\]\.name: the user admin is here twice/,
+	],
+	[
+		'a password in the profile',
+		whole.replace('name: admin,', 'name: admin, password: hunter2,'),
+		/users\[0\]\.password: expected a map of fields/,
+	],
+	[
+		'a time zone of no place',
+		whole.replace('hostname: node,', 'hostname: node, timezone: Mars/Base,'),
+		/identity\.timezone: expected a time zone/,
+	],
+	[
+		'an address without a prefix',
+		`${whole}network: {bridge: {addresses: [10.0.0.1]}}\n`,
+		/4:32: error: network\.bridge\.addresses\[0\]: expected an IPv4 address with its prefix length/,
+	],
+	[
+		'subnets that overlap',
+		`${whole}network: {bridge: {addresses: [10.0.0.1/8, 10.1.0.1/16]}}\n`,
+		/4:44: error: network\.bridge\.addresses\[1\]: its subnet overlaps with that of 10\.0\.0\.1\/8/,
+	],
+	[
+		"a subnet's own address",
+		`${whole}network: {bridge: {addresses: [10.0.0.0/24]}}\n`,
+		/addresses\[0\]: 10\.0\.0\.0\/24 is the address of the subnet itself/,
+	],
+	[
+		'a gateway outside',
+		`${whole}network: {bridge: {addresses: [10.0.0.1/24], gateway: 10.0.1.1}}\n`,
+		/gateway: lies in no subnet of 10\.0\.0\.1\/24/,
+	],
+	[
+		'a gateway beside DHCP',
+		`${whole}network: {bridge: {gateway: 10.0.1.1}}\n`,
+		/gateway: with dhcp the gateway comes from the lease/,
+	],
+	[
+		'microcode without its component',
+		`${whole}debian: {components: [main]}\n`,
+		/machine\.microcode: microcode is in the component non-free-firmware/,
+	],
+	[
+		'no such profile to extend',
+		`extends: absent.yaml\n${whole}`,
+		/1:10: error: extends: there is no file .*absent\.yaml/,
+	],
+	[
+		'a profile that extends itself',
+		`extends: p.yaml\n${whole}`,
+		/1:10: error: extends: the profiles extend each other in a circle: .*p\.yaml -> .*p\.yaml/,
+	],
+];
+
+for (const [title, yaml, fault] of table) {
+	test(title, async t => {
+		const found = await faultsOf({'p.yaml': yaml});
+		if (typeof fault === 'string') t.is(found, fault);
+		else t.regex(found, fault);
+	});
+}
+
+test('all faults are told at once, by place', async t => {
+	const found = await faultsOf({
+		'p.yaml': 'schema: 3\ndebian: {release: sid}\ninstall: {disk: {}, wipe: yes}\nidentity: {}\n',
+	});
+	t.deepEqual(
+		found.split('\n').flatMap(line => /^p\.yaml:(\d+:\d+)/.exec(line)?.[1] ?? []),
+		['1:9', '2:19', '3:17', '3:27', '4:1', '4:1'],
+	);
+});
+
+test('profiles extend each other field by field, lists are replaced, and a fault is told where it stands', async t => {
+	const files = {
+		'base.yaml': `${whole}debian: {packages: [htop, tmux]}\nmachine: {consoles: [lpt]}\n`,
+		'p.yaml': 'extends: base.yaml\nschema: 1\ndebian: {packages: [jq], release: bookworm}\ninstall: {wipe: any}\n',
+	};
+	t.regex(await faultsOf(files), /^base\.yaml:5:22: error: machine\.consoles\[0\]/);
+	await inFolder({...files, 'base.yaml': files['base.yaml'].replace('lpt', 'tty0')}, async folder => {
+		const {fields} = await loadProfile(join(folder, 'p.yaml'));
+		t.deepEqual(fields.debian.packages, ['jq']);
+		t.is(fields.debian.release, 'bookworm');
+		t.deepEqual(fields.install, {disk: {minSize: '16G'}, filesystem: 'ext4', wipe: 'any'});
+	});
+});
+
+test('a circle of three is told with its way', async t => {
+	const files = {'p.yaml': 'extends: a.yaml\n', 'a.yaml': 'extends: b.yaml\n', 'b.yaml': 'extends: a.yaml\n'};
+	t.regex(await faultsOf(files), /b\.yaml:1:10.*a\.yaml -> .*b\.yaml -> .*a\.yaml/);
+});
+
+test('a name that is no profile gets the nearest and the list', async t => {
+	await t.throwsAsync(findProfile('noed'), {message: /no profile "noed" \(did you mean "node"\?\); there are: .*node/});
+	await t.throwsAsync(findProfile('./absent.yaml'), {message: 'there is no profile ./absent.yaml'});
+});
