@@ -129,14 +129,9 @@ async function updateLists(
 		await runLong(command, {env, signal});
 		return true;
 	} catch (error) {
-		if (
-			!(error instanceof ProgramError) ||
-			signal?.aborted ||
-			!/Failed to fetch|Could not|Unable to connect/.test(error.output)
-		)
-			throw error;
+		if (!(error instanceof ProgramError) || signal?.aborted || !/^(E|Err):/m.test(error.output)) throw error;
 		if (!old) throw new UserError(explainDownload(error, index.debian.mirror), {cause: error});
-		say(`the archive does not answer; going on with the package lists from before`);
+		say('the archive gives no new package lists; going on with those from before');
 		return false;
 	}
 }

@@ -4,6 +4,7 @@ import {parseArgs} from 'node:util';
 import {machineSchema, planSequence, probeRecord, type RecordedMachine, sequences} from '../../firstboot/sequence.ts';
 import {packageFolder} from '../paths.ts';
 import {makeMachine} from '../render/tree.ts';
+import {UserError} from '../run.ts';
 import {type CliCommand, load, noteKey} from './command.ts';
 
 export const plan: CliCommand = {
@@ -26,8 +27,13 @@ export const plan: CliCommand = {
 		if (needsKey) surroundings.err.write(noteKey);
 		const machine = machineSchema.parse(makeMachine(profile));
 		const plans = [];
-		for (const [sequence, phases] of Object.entries(sequences))
-			plans.push({sequence, phases: await planSequence(phases, machine, probe)});
+		for (const [sequence, phases] of Object.entries(sequences)) {
+			const planned = await planSequence(phases, machine, probe).catch(error => {
+				// On this machine the sequence would stop here, and say this.
+				throw new UserError(`${sequence} would stop: ${error.message}`, {cause: error});
+			});
+			plans.push({sequence, phases: planned});
+		}
 		if (values.json) {
 			surroundings.out.write(`${JSON.stringify(plans, undefined, '\t')}\n`);
 			return 0;

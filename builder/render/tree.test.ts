@@ -1,3 +1,4 @@
+import {readdirSync} from 'node:fs';
 import {mkdtemp, readdir, readFile, rm, stat} from 'node:fs/promises';
 import {tmpdir} from 'node:os';
 import {join, relative} from 'node:path';
@@ -43,7 +44,7 @@ test('every shipped profile has golden files', async t => {
 	t.deepEqual(await names(golden), await names(join(packageFolder, 'profiles')));
 });
 
-for (const file of (await readdir(golden)).filter(name => name.endsWith('.yaml'))) {
+for (const file of readdirSync(golden).filter(name => name.endsWith('.yaml'))) {
 	test(`${file} renders as its golden files (npm run golden)`, async t => {
 		const rendered = await renderTree(await complete(join(golden, file)));
 		t.deepEqual([...rendered], [...(await readTree(join(golden, file.replace('.yaml', ''))))]);

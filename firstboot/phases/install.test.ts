@@ -65,7 +65,7 @@ test('a blank disk is partitioned, and no old signature is erased', async t => {
 	t.regex(steps[0]?.why ?? '', /EXAMPLE SSD 512GB, serial S0EXAMPLE000001; the disk is empty/);
 	t.regex(
 		steps[0]?.do === 'run' ? (steps[0].stdin ?? '') : '',
-		new RegExp(`label-id: ${layout.tableId}[sS]*name=${unfinishedName}`),
+		new RegExp(`label-id: ${layout.tableId}[\\s\\S]*name=${unfinishedName}`),
 	);
 });
 

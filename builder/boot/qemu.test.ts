@@ -1,0 +1,63 @@
+import test from 'ava';
+import {listQemuArguments, type MachineOptions} from './qemu.ts';
+
+const options: MachineOptions = {
+	folder: '/vm',
+	firmware: 'uefi-secure-boot',
+	accelerator: 'tcg',
+	memory: 2048,
+	disks: [{path: '/vm/disk.qcow2', format: 'qcow2', bus: 'nvme', serial: 'S1'}],
+	cdrom: '/node.iso',
+	mac: '52:54:00:62:75:01',
+	sshPort: 2222,
+	isolated: true,
+	snapshot: false,
+};
+
+const line = (changes: Partial<MachineOptions>) => listQemuArguments({...options, ...changes}).join(' ');
+
+test('Secure Boot takes the Microsoft keys, SMM, and a private copy of the variables', t => {
+	const text = line({});
+	t.regex(text, /-machine q35,smm=on -global driver=cfi\.pflash01,property=secure,value=on/);
+	t.regex(text, /if=pflash,unit=0,format=raw,readonly=on,file=\/usr\/share\/OVMF\/OVMF_CODE_4M\.ms\.fd/);
+	t.regex(text, /if=pflash,unit=1,format=raw,file=\/vm\/vars-uefi-secure-boot\.fd/);
+});
+
+test('plain UEFI has no SMM, BIOS no flash', t => {
+	t.notRegex(line({firmware: 'uefi'}), /smm=on|\.ms\.fd/);
+	t.notRegex(line({firmware: 'bios'}), /pflash/);
+});
+
+test('KVM runs on the processor as it is, TCG without the string instructions that it is slow at', t => {
+	t.regex(line({accelerator: 'kvm'}), /-accel kvm -cpu host/);
+	t.regex(line({}), /-accel tcg,thread=multi,tb-size=1024 -cpu max,erms=off,fsrm=off/);
+});
+
+test('disks have their serial, a stick is removable and may come first', t => {
+	t.regex(line({}), /-device nvme,drive=disk0,serial=S1 /);
+	const stick = {path: '/stick.img', format: 'raw', bus: 'usb', serial: 'U', bootIndex: 0} as const;
+	t.regex(line({disks: [stick]}), /usb-storage,bus=xhci\.0,removable=on,drive=disk0,serial=U,bootindex=0/);
+});
+
+test('the CD comes first only when asked', t => {
+	t.regex(line({}), /scsi-cd,drive=cd /);
+	t.regex(line({cdromFirst: true}), /scsi-cd,drive=cd,bootindex=0/);
+});
+
+test('a network card has no boot ROM, and an isolated machine reaches nothing', t => {
+	t.regex(
+		line({}),
+		/user,id=net0,restrict=on,hostfwd=tcp:127\.0\.0\.1:2222-:22 .*virtio-net-pci,netdev=net0,mac=52:54:00:62:75:01,romfile= /,
+	);
+	t.regex(line({isolated: false}), /restrict=off/);
+});
+
+test('on a terminal the serial port and the monitor are there, and a window only with a display', t => {
+	t.regex(line({terminal: {window: false}}), /-serial mon:stdio -display none/);
+	t.notRegex(line({terminal: {window: true}}), /-display none/);
+	t.regex(line({}), /-serial file:\/vm\/serial\.log -display none/);
+});
+
+test('a snapshot forgets the variables too', t => {
+	t.regex(line({snapshot: true}), /vars-uefi-secure-boot\.fd,snapshot=on.* -snapshot$/);
+});

@@ -1,0 +1,80 @@
+import {appendFile, mkdir, mkdtemp, readdir, readFile, rm, utimes, writeFile} from 'node:fs/promises';
+import {tmpdir} from 'node:os';
+import {join} from 'node:path';
+import test from 'ava';
+import {fetchEntry, withFolder} from './cache.ts';
+
+async function inFolder(use: (folder: string) => Promise<void>): Promise<void> {
+	const folder = await mkdtemp(join(tmpdir(), 'bringup-test-'));
+	try {
+		await use(folder);
+	} finally {
+		await rm(folder, {recursive: true});
+	}
+}
+
+/** Counts how often it is made. */
+function maker() {
+	const made = {times: 0};
+	const make = async (folder: string) => {
+		made.times++;
+		await writeFile(join(folder, 'file'), `content ${made.times}`);
+	};
+	return {made, make};
+}
+
+test('an entry is made once', t =>
+	inFolder(async folder => {
+		const {made, make} = maker();
+		t.true((await fetchEntry(join(folder, 'key'), make)).made);
+		const {entry, made: again} = await fetchEntry(join(folder, 'key'), make);
+		t.false(again);
+		t.is(made.times, 1);
+		t.true(await entry.verify());
+	}));
+
+test('an entry whose file has another size is made anew', t =>
+	inFolder(async folder => {
+		const {made, make} = maker();
+		const {entry} = await fetchEntry(join(folder, 'key'), make);
+		await appendFile(join(entry.folder, 'file'), 'x');
+		t.true((await fetchEntry(join(folder, 'key'), make)).made);
+		t.is(made.times, 2);
+		t.is(await readFile(join(folder, 'key/file'), 'utf8'), 'content 2');
+	}));
+
+test('an entry with a flipped byte, size and date kept, does not verify', t =>
+	inFolder(async folder => {
+		const {make} = maker();
+		const {entry} = await fetchEntry(join(folder, 'key'), make);
+		const date = new Date(entry.digests['file']?.mtimeMs ?? 0);
+		await writeFile(join(entry.folder, 'file'), 'c0ntent 1');
+		await utimes(join(entry.folder, 'file'), date, date);
+		t.false(await entry.verify());
+	}));
+
+test('a build that fails leaves nothing', t =>
+	inFolder(async folder => {
+		await t.throwsAsync(
+			fetchEntry(join(folder, 'key'), async () => Promise.reject(new Error('no'))),
+			{message: 'no'},
+		);
+		t.deepEqual(await readdir(folder), []);
+	}));
+
+test('two builds of one entry at once both get it whole', t =>
+	inFolder(async folder => {
+		const {make} = maker();
+		const both = await Promise.all([fetchEntry(join(folder, 'key'), make), fetchEntry(join(folder, 'key'), make)]);
+		for (const {entry} of both) t.true(await entry.verify());
+		t.deepEqual(await readdir(folder), ['key']);
+	}));
+
+test('what a killed build left is removed by the next, what a living one works on is not', t =>
+	inFolder(async folder => {
+		await mkdir(join(folder, '.bringup-4194999-abandoned')); // beyond the largest process id of Linux
+		await mkdir(join(folder, `.bringup-${process.pid}-other`));
+		await mkdir(join(folder, 'foreign'));
+		await withFolder(folder, async () => {});
+		t.deepEqual((await readdir(folder)).sort(), [`.bringup-${process.pid}-other`, 'foreign']);
+	}));

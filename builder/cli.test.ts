@@ -1,0 +1,153 @@
+import {mkdir, mkdtemp, readdir, rm, writeFile} from 'node:fs/promises';
+import {createServer} from 'node:http';
+import type {AddressInfo} from 'node:net';
+import {tmpdir} from 'node:os';
+import {join} from 'node:path';
+import test from 'ava';
+import {packageFolder} from './paths.ts';
+import {ProgramError, run} from './run.ts';
+
+const cli = join(packageFolder, 'dist/builder/cli.js');
+
+/** Runs bringup as a process. */
+async function bringup(args: string[], env: Record<string, string> = {}): Promise<{code: number; text: string}> {
+	try {
+		return {code: 0, text: await run(['node', cli, ...args], {env})};
+	} catch (error) {
+		if (!(error instanceof ProgramError)) throw error;
+		return {code: (error.cause as {exitCode: number}).exitCode, text: error.output};
+	}
+}
+
+async function inFolder(use: (folder: string) => Promise<void>): Promise<void> {
+	const folder = await mkdtemp(join(tmpdir(), 'bringup-test-'));
+	try {
+		await use(folder);
+	} finally {
+		await rm(folder, {recursive: true});
+	}
+}
+
+const golden = join(packageFolder, 'builder/render/golden/node.yaml');
+
+test('help is on standard output and no failure, for the whole and for each command', async t => {
+	for (const args of [[], ['--help'], ['build-iso', '--help'], ['plan', '-h']]) {
+		const {code, text} = await bringup(args);
+		t.is(code, 0);
+		t.regex(text, /^usage: /);
+	}
+});
+
+test('an unknown command and an unknown option are the words of the user: exit 2', async t => {
+	t.like(await bringup(['bake']), {code: 2});
+	const {code, text} = await bringup(['check', '--profil', 'node']);
+	t.is(code, 2);
+	t.regex(text, /error: Unknown option '--profil'/);
+});
+
+test('a profile with faults is exit 2, and nothing is written', t =>
+	inFolder(async folder => {
+		await writeFile(join(folder, 'p.yaml'), 'schema: 1\n');
+		const {code, text} = await bringup([
+			'build-iso',
+			'--profile',
+			join(folder, 'p.yaml'),
+			'--out',
+			join(folder, 'out/p.iso'),
+		]);
+		t.is(code, 2);
+		t.regex(text, /p\.yaml:1:1: error: install: is missing/);
+		t.deepEqual(await readdir(folder), ['p.yaml']);
+	}));
+
+test('render refuses a folder that is not empty', t =>
+	inFolder(async folder => {
+		await writeFile(join(folder, 'precious'), '');
+		const {code, text} = await bringup(['render', '--profile', golden, '-o', folder]);
+		t.is(code, 1);
+		t.regex(text, /is not empty/);
+		t.deepEqual(await readdir(folder), ['precious']);
+	}));
+
+test('an output folder that cannot be written is told before anything slow', t =>
+	inFolder(async folder => {
+		await writeFile(join(folder, 'file'), '');
+		const {code, text} = await bringup([
+			'build-iso',
+			'--profile',
+			golden,
+			'--out',
+			join(folder, 'file/p.iso'),
+			'--cache',
+			join(folder, 'cache'),
+		]);
+		t.is(code, 1);
+		t.regex(text, /error: cannot write .*p\.iso: .*Choose another place with --out/);
+	}));
+
+async function withMirror(status: number, use: (url: string) => Promise<void>): Promise<void> {
+	const server = createServer((_request, response) => response.writeHead(status).end());
+	await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve));
+	try {
+		await use(`http://127.0.0.1:${(server.address() as AddressInfo).port}/debian`);
+	} finally {
+		server.close();
+	}
+}
+
+test('a mirror that does not answer is named with the remedy, and nothing is left', t =>
+	inFolder(async folder => {
+		let url = '';
+		await withMirror(404, async there => {
+			url = there; // closed again below: nobody listens there any more
+		});
+		const profile = join(folder, 'p.yaml');
+		await writeFile(profile, `extends: ${golden}\nschema: 1\ndebian: {mirror: '${url}'}\n`);
+		await mkdir(join(folder, 'out'));
+		const {code, text} = await bringup([
+			'build-iso',
+			'--profile',
+			profile,
+			'--out',
+			join(folder, 'out/p.iso'),
+			'--cache',
+			join(folder, 'cache'),
+		]);
+		t.is(code, 1);
+		t.regex(text, /could not download from the Debian archive/);
+		t.regex(text, /check the network and the mirror \(http:\/\/127\.0\.0\.1/);
+		t.deepEqual(await readdir(join(folder, 'out')), []);
+	}));
+
+test('a mirror without the release is named with the remedy', t =>
+	withMirror(404, async url => {
+		await inFolder(async folder => {
+			const profile = join(folder, 'p.yaml');
+			await writeFile(profile, `extends: ${golden}\nschema: 1\ndebian: {mirror: '${url}'}\n`);
+			const {code, text} = await bringup(['check', '--profile', profile, '--cache', join(folder, 'cache')]);
+			t.is(code, 1);
+			t.regex(text, /404\s+Not Found/);
+			t.regex(text, /name another mirror \(debian\.mirror\)/);
+		});
+	}));
+
+test('the plan of a blank machine is text, and data for a program', async t => {
+	const {text} = await bringup(['plan', '--profile', golden]);
+	t.regex(text, /^install\n {2}name\n[\s\S]*partition nvme0n1[\s\S]*^provision\n {2}seal/m);
+	const plans = JSON.parse((await bringup(['plan', '--profile', golden, '--json'])).text) as {
+		sequence: string;
+		phases: {phase: string; steps: unknown[]}[];
+	}[];
+	t.deepEqual(
+		plans.map(({sequence}) => sequence),
+		['install', 'provision'],
+	);
+	t.true(plans.every(({phases}) => phases.length > 3));
+});
+
+test('a machine that was recorded is planned for', async t => {
+	const record = join(packageFolder, 'firstboot/machines/provisioned.json');
+	const {code, text} = await bringup(['plan', '--profile', golden, '--machine', record]);
+	t.is(code, 1);
+	t.regex(text, /the recorded machine has no answer to: lsblk/);
+});
