@@ -127,7 +127,7 @@ test('a mirror without the release is named with the remedy', t =>
 			const {code, text} = await bringup(['check', '--profile', profile, '--cache', join(folder, 'cache')]);
 			t.is(code, 1);
 			t.regex(text, /404\s+Not Found/);
-			t.regex(text, /name another mirror \(debian\.mirror\)/);
+			t.regex(text, /has no such release; check debian\.mirror/);
 		});
 	}));
 

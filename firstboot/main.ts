@@ -101,7 +101,7 @@ async function runSequence(name: keyof typeof sequences): Promise<boolean> {
 	const phases = sequence.map(({name}) => name);
 	const status = new Status({sequence: name, profile: machine.profile, buildId, phases}, say, save);
 	status.say(`bringup: ${name} of profile ${machine.profile}, build ${buildId}`);
-	const done = await converge(sequence, machine, {probe: machineProbe, apply}, status);
+	const {done, reboot} = await converge(sequence, machine, {probe: machineProbe, apply}, status);
 	await status.finish(done ? 'done' : 'failed', name === 'provision' ? await readAddresses(machine) : {});
 	for (const line of formatFailure(status.record)) status.say(line);
 	const summary = formatSummary(status.record);
@@ -112,6 +112,7 @@ async function runSequence(name: keyof typeof sequences): Promise<boolean> {
 	} else if (!done) {
 		await keepEvidence(status);
 	}
+	if (reboot) await apply(reboot);
 	return done;
 }
 

@@ -34,20 +34,20 @@ test('a phase is planned again until nothing is left', async t => {
 	const {entries, said, status, door} = setUp({one: phaseOf(left)}, async step => {
 		left.splice(left.indexOf(step.do === 'write' ? step.path : ''), 1);
 	});
-	t.true(await converge(entries, machine, door, status));
+	t.true((await converge(entries, machine, door, status)).done);
 	t.deepEqual(said.slice(0, 2), ['phase one (1/1): write /a', 'phase one (1/1): write /b']);
 	t.regex(said[2] ?? '', /^phase one \(1\/1\): done in [\d.]+ s$/);
 });
 
 test('a phase with nothing to do says so', async t => {
 	const {entries, said, status, door} = setUp({one: phaseOf([])}, async () => t.fail());
-	t.true(await converge(entries, machine, door, status));
+	t.true((await converge(entries, machine, door, status)).done);
 	t.deepEqual(said, ['phase one (1/1): nothing to do']);
 });
 
 test('a plan that does not get smaller is a failure that names what is left, and later phases are left too', async t => {
 	const {entries, saved, status, door} = setUp({one: phaseOf(['/a']), two: phaseOf([])}, async () => {});
-	t.false(await converge(entries, machine, door, status));
+	t.false((await converge(entries, machine, door, status)).done);
 	await status.finish('failed', {});
 	t.is(saved.at(-1)?.failure?.message, 'does not converge; left to do: write /a');
 	t.regex(formatSummary(status.record), /failed in one, left one, two/);
@@ -56,15 +56,14 @@ test('a plan that does not get smaller is a failure that names what is left, and
 
 test('a section that the profile lacks skips its phase', async t => {
 	const {entries, said, status, door} = setUp({one: phaseOf(['/a'])}, async () => t.fail());
-	t.true(await converge(entries, {schema: 1, profile: 'test'}, door, status));
+	t.true((await converge(entries, {schema: 1, profile: 'test'}, door, status)).done);
 	t.regex(said[0] ?? '', /skipped/);
 });
 
-test('a reboot ends the sequence', async t => {
-	const reboot: Phase = {schema: z.unknown(), packages: [], plan: async () => [{do: 'reboot', why: 'boot the disk'}]};
-	const {entries, status, door} = setUp(
-		{one: reboot, two: phaseOf(['/never'])},
-		async step => void t.is(step.do, 'reboot'),
-	);
-	t.true(await converge(entries, machine, door, status));
+test('a reboot ends the sequence, and is left to the caller', async t => {
+	const steps: Step[] = [{do: 'reboot', why: 'boot the disk'}];
+	const reboot: Phase = {schema: z.unknown(), packages: [], plan: async () => steps};
+	const {entries, said, status, door} = setUp({one: reboot, two: phaseOf(['/never'])}, async () => t.fail());
+	t.deepEqual(await converge(entries, machine, door, status), {done: true, reboot: steps[0]});
+	t.is(said[0], 'phase one (1/2): boot the disk');
 });

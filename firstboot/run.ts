@@ -8,18 +8,25 @@ export interface Door {
 	apply(step: Step): Promise<void>;
 }
 
-/** Plans, applies, and plans again until nothing is left; true when it ended in a reboot. */
-async function convergePhase(entry: Entry, machine: Machine, door: Door, status: Status): Promise<boolean> {
+/** How a sequence ended. */
+export interface Outcome {
+	done: boolean;
+	/** A reboot that the sequence ends with; left to the caller, who has the last word to say before the machine goes down. */
+	reboot?: Step;
+}
+
+/** Plans, applies, and plans again until nothing is left, or a reboot is. */
+async function convergePhase(entry: Entry, machine: Machine, door: Door, status: Status): Promise<Step | undefined> {
 	let before = Number.POSITIVE_INFINITY;
 	for (;;) {
 		const steps = await planEntry(entry, machine, door.probe);
 		if (steps === undefined) {
 			status.phaseSkipped(entry.name);
-			return false;
+			return undefined;
 		}
 		if (steps.length === 0) {
 			status.phaseDone(entry.name);
-			return false;
+			return undefined;
 		}
 		if (steps.length >= before) {
 			throw new Error(`does not converge; left to do: ${steps.map(({why}) => why).join('; ')}`);
@@ -27,8 +34,11 @@ async function convergePhase(entry: Entry, machine: Machine, door: Door, status:
 		before = steps.length;
 		for (const step of steps) {
 			await status.stepStarted(entry.name, step);
+			if (step.do === 'reboot') {
+				status.phaseDone(entry.name);
+				return step;
+			}
 			await door.apply(step);
-			if (step.do === 'reboot') return true;
 		}
 	}
 }
@@ -39,15 +49,16 @@ export async function converge(
 	machine: Machine,
 	door: Door,
 	status: Status,
-): Promise<boolean> {
+): Promise<Outcome> {
 	for (const entry of sequence) {
 		status.phaseStarted(entry.name);
 		try {
-			if (await convergePhase(entry, machine, door, status)) break;
+			const reboot = await convergePhase(entry, machine, door, status);
+			if (reboot) return {done: true, reboot};
 		} catch (error) {
 			await status.phaseFailed(entry.name, error);
-			return false;
+			return {done: false};
 		}
 	}
-	return true;
+	return {done: true};
 }

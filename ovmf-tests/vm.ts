@@ -1,4 +1,4 @@
-import {access, copyFile, mkdir, rm} from 'node:fs/promises';
+import {copyFile, mkdir, rm, writeFile} from 'node:fs/promises';
 import {homedir} from 'node:os';
 import {join, resolve} from 'node:path';
 import type {ExecutionContext} from 'ava';
@@ -81,9 +81,8 @@ export async function makeStick(iso: string, name: string): Promise<string> {
 	return path;
 }
 
-/** Whether a file is there. */
-export const exists = (path: string) =>
-	access(path).then(
-		() => true,
-		() => false,
-	);
+/** Keeps a text as evidence. */
+export async function writeEvidence(name: string, text: string): Promise<void> {
+	await mkdir(evidence, {recursive: true});
+	await writeFile(join(evidence, name), text);
+}

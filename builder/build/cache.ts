@@ -1,4 +1,4 @@
-import {createHash} from 'node:crypto';
+import {createHash, randomUUID} from 'node:crypto';
 import {createReadStream} from 'node:fs';
 import {mkdir, mkdtemp, readdir, readFile, rename, rm, stat, statfs, writeFile} from 'node:fs/promises';
 import {basename, dirname, join} from 'node:path';
@@ -79,6 +79,18 @@ async function openEntry(folder: string): Promise<CacheEntry | undefined> {
 	return {folder, digests, verify};
 }
 
+/** Puts a finished entry into its place, unless another build has put a whole one there meanwhile. */
+async function moveInto(folder: string, finished: string): Promise<void> {
+	const taken = (error: NodeJS.ErrnoException) => {
+		if (error.code !== 'ENOTEMPTY' && error.code !== 'EEXIST') throw error;
+		return true;
+	};
+	if (!(await rename(finished, folder).catch(taken))) return;
+	if (await openEntry(folder)) return;
+	await discardEntry(folder);
+	await rename(finished, folder).catch(taken);
+}
+
 /**
  * The cache entry of this key, made when it is not there or its files are not as they were left.
  * Two builds at once may both make it; one of the two is kept. An interrupted one leaves nothing.
@@ -97,10 +109,7 @@ export async function fetchEntry(
 			digests[name] = {sha256: await digestFile(join(temporary, name)), size, mtimeMs};
 		}
 		await writeFile(join(temporary, 'digests.json'), JSON.stringify(digests));
-		await discardEntry(folder);
-		await rename(temporary, folder).catch(error => {
-			if (error.code !== 'ENOTEMPTY' && error.code !== 'EEXIST') throw error; // another build was first
-		});
+		await moveInto(folder, temporary);
 	});
 	const entry = await openEntry(folder);
 	if (!entry) throw new Error(`the cache entry ${basename(folder)} was not whole right after it was made`);
@@ -109,7 +118,7 @@ export async function fetchEntry(
 
 /** Removes an entry; renamed first, so that nobody opens half of it. */
 export async function discardEntry(folder: string): Promise<void> {
-	const away = join(dirname(folder), `.bringup-${process.pid}-discarded`);
+	const away = join(dirname(folder), `.bringup-${process.pid}-${randomUUID()}`);
 	const moved = await rename(folder, away).then(
 		() => true,
 		() => false,

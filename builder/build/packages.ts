@@ -109,13 +109,21 @@ async function readRelease(folder: string): Promise<{digest: string; epoch: numb
 
 /** apt's own words for what went wrong with a download, and what to do about it. */
 function explainDownload(error: ProgramError, mirror: string): string {
-	const failed = [...new Set(error.output.split('\n').filter(line => /^(E|W|Err)[: ]/.test(line)))]
+	const failed = [...new Set(error.output.split('\n').filter(line => /^(E|W|Err)[: ]|^ +\d{3} /.test(line)))]
 		.slice(0, 8)
 		.join('\n  ');
-	const missing = /404\s+Not Found/.test(error.output);
-	const remedy = missing
-		? 'the mirror does not have what its own lists name, as happens while it is being updated. Run again with --refresh; if it stays so, name another mirror (debian.mirror)'
-		: `check the network and the mirror (${mirror}); behind a proxy, set debian.proxy`;
+	const remedies: [RegExp, string][] = [
+		[
+			/does not have a Release file/,
+			`${mirror} has no such release; check debian.mirror, debian.securityMirror and debian.release`,
+		],
+		[
+			/404\s+Not Found/,
+			'the mirror does not have what its own lists name, as happens while it is being updated. Run again with --refresh; if it stays so, name another mirror (debian.mirror)',
+		],
+		[/./, `check the network and the mirror (${mirror}); behind a proxy, set debian.proxy`],
+	];
+	const [, remedy] = remedies.find(([pattern]) => pattern.test(error.output)) ?? [];
 	return `could not download from the Debian archive:\n  ${failed}\n${remedy}`;
 }
 
