@@ -3,13 +3,14 @@ import {join} from 'node:path';
 import test from 'ava';
 import type {Machine} from '../builder/boot/machine.ts';
 import {ProgramError, run} from '../builder/run.ts';
-import {type Artefact, buildIso, failure, makeStick, makeTestDisk, startFor, writeEvidence} from './vm.ts';
+import {type Artefact, buildIso, failure, findPort, makeStick, makeTestDisk, startFor, writeEvidence} from './vm.ts';
 
-const sshPort = 22022;
 let node: Artefact;
+let sshPort = 0;
 
 test.before('the command of the README makes the ISO', async t => {
 	t.timeout(15 * 60_000);
+	sshPort = await findPort();
 	node = await buildIso('node');
 });
 

@@ -1,4 +1,5 @@
 import {copyFile, mkdir, rm, writeFile} from 'node:fs/promises';
+import {type AddressInfo, createServer} from 'node:net';
 import {homedir} from 'node:os';
 import {join, resolve} from 'node:path';
 import type {ExecutionContext} from 'ava';
@@ -64,6 +65,15 @@ export async function startFor(t: ExecutionContext, {name, again, ...options}: S
 
 /** What no machine may say. */
 export const failure = /FAILED in phase|Kernel panic|emergency mode/;
+
+/** A TCP port of 127.0.0.1 that nobody uses. */
+export async function findPort(): Promise<number> {
+	const server = createServer();
+	await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve));
+	const {port} = server.address() as AddressInfo;
+	await new Promise(resolve => server.close(resolve));
+	return port;
+}
 
 /** An empty disk for a test. */
 export async function makeTestDisk(name: string, size: string, format: 'raw' | 'qcow2' = 'qcow2'): Promise<string> {
