@@ -1,6 +1,6 @@
 #!/bin/sh
 # Brings this workstation to where the npm scripts work: Debian packages, node_modules, the compile.
-# usage: setup.sh check|build|boot|test   (each needs what the ones before it need)
+# usage: setup.sh compile|build|boot|test   (each needs what the ones before it need)
 # Needs only a POSIX shell, because it runs before anything else is there.
 set -eu
 cd "$(dirname "$0")"

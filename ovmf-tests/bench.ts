@@ -1,0 +1,91 @@
+/** `npm run bench`: how long builds take, side by side with what they cannot be faster than. JSON to out/bench.json, a table to the screen. */
+import {cp, mkdir, readFile, rm, writeFile} from 'node:fs/promises';
+import {homedir} from 'node:os';
+import {join, resolve} from 'node:path';
+import {run} from '../builder/run.ts';
+
+const folder = resolve('out/bench');
+const cache = join(folder, 'cache');
+const iso = join(folder, 'bench.iso');
+const profile = join(folder, 'bench.yaml');
+const cli = 'dist/builder/cli.js';
+
+async function time(work: () => Promise<unknown>): Promise<number> {
+	const since = performance.now();
+	await work();
+	return (performance.now() - since) / 1000;
+}
+
+/** The median of several runs, in seconds. */
+async function median(times: number, work: (round: number) => Promise<unknown>): Promise<number> {
+	const all: number[] = [];
+	for (let round = 0; round < times; round++) all.push(await time(() => work(round)));
+	return all.sort((a, b) => a - b)[Math.floor(times / 2)] ?? Number.NaN;
+}
+
+const key = 'ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIEgcppmhmnOuvEPs/uZFLWyxgq4z5jb03cyQg9Iyc7jY bench';
+
+/** The shipped profile with another text in it. */
+async function writeProfile(hostname: string): Promise<void> {
+	const own = `schema: 1\nextends: ${resolve('profiles/node.yaml')}\nidentity: {hostname: ${hostname}, users: [{name: admin, sshKeys: [${key}]}]}\n`;
+	await writeFile(profile, own);
+}
+
+const build = () => run(['node', cli, 'build-iso', '--profile', profile, '--out', iso, '--cache', cache, '--quiet']);
+
+/** Takes packages and lists from the user's cache where they are, so that a download is not what is measured. */
+async function prepare(): Promise<void> {
+	await rm(folder, {recursive: true, force: true});
+	await mkdir(cache, {recursive: true});
+	const own = join(process.env['XDG_CACHE_HOME'] || join(homedir(), '.cache'), 'bringup');
+	for (const part of ['packages', 'apt']) {
+		await cp(join(own, part), join(cache, part), {recursive: true, preserveTimestamps: true}).catch(() => {});
+	}
+	await writeProfile('bench');
+	await build();
+	await rm(join(cache, 'base'), {recursive: true});
+}
+
+await prepare();
+const figures: Record<string, number> = {};
+const say = (line: string) => process.stdout.write(`${line}\n`);
+const measure = async (name: string, seconds: Promise<number>) => {
+	figures[name] = Math.round((await seconds) * 1000) / 1000;
+	say(`${name.padEnd(34)} ${figures[name].toFixed(2).padStart(8)} s`);
+};
+
+await measure('first build, packages at hand', time(build));
+await measure(
+	'rebuild, text changed',
+	median(3, async round => {
+		await writeProfile(`bench-${round}`);
+		await build();
+	}),
+);
+await measure(
+	'cp of the ISO',
+	median(3, () => run(['cp', iso, join(folder, 'copy.iso')])),
+);
+await measure('rebuild, nothing changed', median(5, build));
+await measure(
+	'render, whole process',
+	median(5, () => run(['node', cli, 'render', '--profile', profile])),
+);
+await measure(
+	'node, empty program',
+	median(5, () => run(['node', '--eval', '0'])),
+);
+
+const ratio = (a: string, b: string) => Math.round(((figures[a] ?? 0) / (figures[b] ?? 1)) * 100) / 100;
+const ratios = {
+	'text changed / cp': ratio('rebuild, text changed', 'cp of the ISO'),
+	'render / empty program': ratio('render, whole process', 'node, empty program'),
+};
+for (const [name, value] of Object.entries(ratios)) say(`${name.padEnd(34)} ${value.toFixed(2).padStart(8)}`);
+const {size} = JSON.parse(await readFile(join(folder, 'bench.manifest.json'), 'utf8')) as {size: number};
+await writeFile(
+	resolve('out/bench.json'),
+	`${JSON.stringify({isoBytes: size, seconds: figures, ratios}, undefined, '\t')}\n`,
+);
+say('out/bench.json has them as JSON');
+await rm(folder, {recursive: true});
