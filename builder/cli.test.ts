@@ -1,9 +1,10 @@
-import {mkdir, mkdtemp, readdir, rm, writeFile} from 'node:fs/promises';
+import {mkdir, readdir, writeFile} from 'node:fs/promises';
 import {createServer} from 'node:http';
 import type {AddressInfo} from 'node:net';
 import {tmpdir} from 'node:os';
 import {join} from 'node:path';
 import test from 'ava';
+import {withFolder} from './folder.ts';
 import {packageFolder} from './paths.ts';
 import {ProgramError, run} from './run.ts';
 
@@ -19,14 +20,7 @@ async function bringup(args: string[], env: Record<string, string> = {}): Promis
 	}
 }
 
-async function inFolder(use: (folder: string) => Promise<void>): Promise<void> {
-	const folder = await mkdtemp(join(tmpdir(), 'bringup-test-'));
-	try {
-		await use(folder);
-	} finally {
-		await rm(folder, {recursive: true});
-	}
-}
+const inFolder = (use: (folder: string) => Promise<void>) => withFolder(tmpdir(), use);
 
 const golden = join(packageFolder, 'builder/render/golden/node.yaml');
 

@@ -1,6 +1,7 @@
-import {mkdtemp, rm, writeFile} from 'node:fs/promises';
+import {writeFile} from 'node:fs/promises';
 import {tmpdir} from 'node:os';
 import {join} from 'node:path';
+import {withFolder} from '../folder.ts';
 import {start} from '../run.ts';
 
 export type Accelerator = 'kvm' | 'tcg';
@@ -14,8 +15,7 @@ bootSector.writeUInt16LE(0xaa55, 510);
 const proof = 33;
 
 async function runsUnderKvm(): Promise<boolean> {
-	const folder = await mkdtemp(join(tmpdir(), 'bringup-kvm-'));
-	try {
+	return withFolder(tmpdir(), async folder => {
 		const disk = join(folder, 'sector.img');
 		await writeFile(disk, bootSector);
 		const qemu = start([
@@ -45,9 +45,7 @@ async function runsUnderKvm(): Promise<boolean> {
 		const {exitCode} = await qemu.ended;
 		clearTimeout(timer);
 		return exitCode === proof;
-	} finally {
-		await rm(folder, {recursive: true, force: true});
-	}
+	});
 }
 
 let known: Promise<Accelerator> | undefined;

@@ -1,6 +1,7 @@
 import {constants, renameSync} from 'node:fs';
 import {access, chmod, mkdir, readFile, rm, stat, writeFile} from 'node:fs/promises';
 import {basename, dirname, join} from 'node:path';
+import {withFolder} from '../folder.ts';
 import type {CompleteProfile} from '../profile/complete.ts';
 import {ProfileError} from '../profile/faults.ts';
 import {placeFacts} from '../profile/profile.ts';
@@ -9,7 +10,7 @@ import {type FileTree, folders} from '../render/tree.ts';
 import {listImagePackages} from '../render/view.ts';
 import {UserError} from '../run.ts';
 import {buildBundle} from './bundle.ts';
-import {type CacheEntry, digestFile, digestOf, discardEntry, fetchEntry, withFolder} from './cache.ts';
+import {type CacheEntry, digestFile, digestOf, discardEntry, fetchEntry} from './cache.ts';
 import {type Contents, listIsoArguments, writeIso} from './iso.ts';
 import {buildLayer} from './layer.ts';
 import {type Manifest, readTools} from './manifest.ts';

@@ -1,17 +1,11 @@
-import {appendFile, mkdir, mkdtemp, readdir, readFile, rm, utimes, writeFile} from 'node:fs/promises';
+import {appendFile, mkdir, readdir, readFile, utimes, writeFile} from 'node:fs/promises';
 import {tmpdir} from 'node:os';
 import {join} from 'node:path';
 import test from 'ava';
-import {fetchEntry, withFolder} from './cache.ts';
+import {withFolder} from '../folder.ts';
+import {fetchEntry} from './cache.ts';
 
-async function inFolder(use: (folder: string) => Promise<void>): Promise<void> {
-	const folder = await mkdtemp(join(tmpdir(), 'bringup-test-'));
-	try {
-		await use(folder);
-	} finally {
-		await rm(folder, {recursive: true});
-	}
-}
+const inFolder = (use: (folder: string) => Promise<void>) => withFolder(tmpdir(), use);
 
 /** Counts how often it is made. */
 function maker() {

@@ -1,8 +1,9 @@
 import {createHash, randomUUID} from 'node:crypto';
 import {createReadStream} from 'node:fs';
-import {mkdir, mkdtemp, readdir, readFile, rename, rm, stat, statfs, writeFile} from 'node:fs/promises';
+import {readdir, readFile, rename, rm, stat, statfs, writeFile} from 'node:fs/promises';
 import {basename, dirname, join} from 'node:path';
 import {pipeline} from 'node:stream/promises';
+import {withFolder} from '../folder.ts';
 
 /** Digest of a file, streamed; hexadecimal. */
 export async function digestFile(path: string): Promise<string> {
@@ -14,35 +15,6 @@ export async function digestFile(path: string): Promise<string> {
 /** Digest of anything that JSON can hold; hexadecimal. */
 export function digestOf(value: unknown): string {
 	return createHash('sha256').update(JSON.stringify(value)).digest('hex');
-}
-
-const isAlive = (pid: number) => {
-	try {
-		process.kill(pid, 0);
-		return true;
-	} catch (error) {
-		return (error as NodeJS.ErrnoException).code === 'EPERM';
-	}
-};
-
-/** Removes what a build that was killed outright has left in a folder. */
-async function removeAbandoned(folder: string): Promise<void> {
-	for (const name of await readdir(folder).catch(() => [])) {
-		const pid = /^\.?bringup-(\d+)-/.exec(name)?.[1];
-		if (pid !== undefined && !isAlive(Number(pid))) await rm(join(folder, name), {recursive: true, force: true});
-	}
-}
-
-/** Runs with a new empty folder and removes it after, however it ends. */
-export async function withFolder<T>(parent: string, use: (folder: string) => Promise<T>): Promise<T> {
-	await mkdir(parent, {recursive: true});
-	await removeAbandoned(parent);
-	const folder = await mkdtemp(join(parent, `.bringup-${process.pid}-`));
-	try {
-		return await use(folder);
-	} finally {
-		await rm(folder, {recursive: true, force: true});
-	}
 }
 
 /** Where a root file system is put together: in memory where there is room for it, which is a third faster. */

@@ -1,21 +1,15 @@
-import {mkdtemp, readFile, rm, writeFile} from 'node:fs/promises';
+import {readFile, writeFile} from 'node:fs/promises';
 import {tmpdir} from 'node:os';
 import {join} from 'node:path';
 import test from 'ava';
+import {withFolder} from '../folder.ts';
 import {loadProfile} from '../profile/profile.ts';
 import {run} from '../run.ts';
 import {listIsoArguments} from './iso.ts';
 import {buildLayer} from './layer.ts';
 import {listTopLayer, readSecrets} from './medium.ts';
 
-async function inFolder(use: (folder: string) => Promise<void>): Promise<void> {
-	const folder = await mkdtemp(join(tmpdir(), 'bringup-test-'));
-	try {
-		await use(folder);
-	} finally {
-		await rm(folder, {recursive: true});
-	}
-}
+const inFolder = (use: (folder: string) => Promise<void>) => withFolder(tmpdir(), use);
 
 const profileWith = (password: string) => `schema: 1
 install: {disk: {minSize: 16G}}

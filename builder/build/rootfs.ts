@@ -1,8 +1,9 @@
 import {copyFile, mkdir, readdir, readFile, rm, writeFile} from 'node:fs/promises';
 import {join} from 'node:path';
+import {withFolder} from '../folder.ts';
 import {type FileTree, folders} from '../render/tree.ts';
 import {type Command, pipe, run, runLong, UserError} from '../run.ts';
-import {digestOf, findWorkFolder, withFolder} from './cache.ts';
+import {digestOf, findWorkFolder} from './cache.ts';
 import type {Index, IndexOptions, Package} from './packages.ts';
 import {makeRepository} from './repository.ts';
 

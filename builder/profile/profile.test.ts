@@ -1,7 +1,8 @@
-import {mkdtemp, rm, writeFile} from 'node:fs/promises';
+import {writeFile} from 'node:fs/promises';
 import {tmpdir} from 'node:os';
 import {join} from 'node:path';
 import test from 'ava';
+import {withFolder} from '../folder.ts';
 import {ProfileError} from './faults.ts';
 import {findProfile, loadProfile} from './profile.ts';
 
@@ -12,13 +13,10 @@ identity: {hostname: node, users: [{name: admin, sshKeys: [${key}]}]}
 `;
 
 async function inFolder<T>(files: Record<string, string>, use: (folder: string) => Promise<T>): Promise<T> {
-	const folder = await mkdtemp(join(tmpdir(), 'bringup-test-'));
-	try {
+	return withFolder(tmpdir(), async folder => {
 		for (const [name, content] of Object.entries(files)) await writeFile(join(folder, name), content);
-		return await use(folder);
-	} finally {
-		await rm(folder, {recursive: true});
-	}
+		return use(folder);
+	});
 }
 
 /** Every fault of a profile, without the folder. */

@@ -1,9 +1,10 @@
 import {readdirSync} from 'node:fs';
-import {mkdtemp, readdir, readFile, rm, stat} from 'node:fs/promises';
+import {readdir, readFile, stat} from 'node:fs/promises';
 import {tmpdir} from 'node:os';
 import {join, relative} from 'node:path';
 import test from 'ava';
 import {machineSchema} from '../../firstboot/sequence.ts';
+import {withFolder} from '../folder.ts';
 import {packageFolder} from '../paths.ts';
 import {type CompleteProfile, completeProfile} from '../profile/complete.ts';
 import {loadProfile} from '../profile/profile.ts';
@@ -30,13 +31,10 @@ async function readTree(folder: string): Promise<FileTree> {
 }
 
 async function inWritten(use: (folder: string) => Promise<void>): Promise<void> {
-	const folder = await mkdtemp(join(tmpdir(), 'bringup-test-'));
-	try {
+	await withFolder(tmpdir(), async folder => {
 		await writeTree(await renderTree(await complete(join(golden, 'node.yaml'))), folder);
 		await use(folder);
-	} finally {
-		await rm(folder, {recursive: true});
-	}
+	});
 }
 
 test('every shipped profile has golden files', async t => {
