@@ -165,12 +165,12 @@ async function readDisk(node: Node, probe: Probe): Promise<Disk> {
 	};
 }
 
-/** Every whole disk of the machine. */
+/** Every whole disk of the machine, by name: the kernel's own order changes from boot to boot. */
 export async function readDisks(probe: Probe): Promise<Disk[]> {
 	const {blockdevices} = JSON.parse(await probe.output(listBlockDevices)) as {blockdevices: Node[]};
-	return Promise.all(
-		blockdevices.filter(({type}) => type === 'disk' || type === 'rom').map(node => readDisk(node, probe)),
-	);
+	const whole = blockdevices.filter(({type}) => type === 'disk' || type === 'rom');
+	const disks = await Promise.all(whole.map(node => readDisk(node, probe)));
+	return disks.sort((a, b) => a.name.localeCompare(b.name));
 }
 
 /** Why the selector does not take this disk; a property that the disk lacks never matches. */

@@ -76,7 +76,7 @@ test('systemd takes the units', t =>
 		const lines = output
 			.split('\n')
 			.filter(
-				line => line.includes('bringup') && !/Command \/usr\/(sbin\/bringup|bin\/udevadm) is not executable/.test(line),
+				line => line.includes('bringup') && !/Command \/usr\/bin\/(bringup|udevadm) is not executable/.test(line),
 			);
 		t.deepEqual(lines, []);
 	}));
@@ -86,7 +86,7 @@ test('the shell takes the scripts', t =>
 		for (const script of [
 			'auto/config',
 			'config/hooks/normal/9000-bringup.hook.chroot',
-			'config/includes.chroot/usr/sbin/bringup',
+			'config/includes.chroot/usr/bin/bringup',
 			'config/includes.chroot/etc/default/grub',
 		]) {
 			await run(['sh', '-n', join(folder, script)]);
