@@ -5,6 +5,11 @@
 set -eu
 cd "$(dirname "$0")"
 goal=${1:-build}
+# One at a time in this folder; the lock ends with this process.
+if command -v flock >/dev/null; then
+	exec 9<setup.sh
+	flock 9
+fi
 
 fail() {
 	printf 'error: %s\n' "$1" >&2
@@ -82,8 +87,10 @@ fi
 sources=$(find builder firstboot ovmf-tests tsconfig.json package-lock.json -type f \( -name '*.ts' -o -name '*.json' \) ! -path '*/golden/*' -exec sha256sum {} + | LC_ALL=C sort -k 2)
 if [ "$sources" != "$(cat dist/.sources 2>/dev/null)" ]; then
 	echo 'setup: compiling'
+	rm -rf dist.new
+	node_modules/.bin/tsc --outDir dist.new
+	chmod +x dist.new/builder/cli.js
+	printf '%s\n' "$sources" >dist.new/.sources
 	rm -rf dist
-	node_modules/.bin/tsc
-	chmod +x dist/builder/cli.js
-	printf '%s\n' "$sources" >dist/.sources
+	mv dist.new dist
 fi

@@ -8,7 +8,7 @@ import {plan} from './commands/plan.ts';
 import {render} from './commands/render.ts';
 import {schema} from './commands/schema.ts';
 import {ProfileError} from './profile/faults.ts';
-import {ProgramError, UserError} from './run.ts';
+import {ProgramError, UsageError, UserError} from './run.ts';
 
 const commands: Readonly<Record<string, CliCommand>> = {
 	check,
@@ -34,6 +34,11 @@ const systemErrors: Record<string, string> = {
 	EPERM: 'not permitted',
 	EROFS: 'the file system is read-only',
 	EDQUOT: 'the disk quota is used up',
+	ENOENT: 'there is no such file or folder',
+	ENOTDIR: 'a file is in the place of a folder',
+	EISDIR: 'it is a folder, not a file',
+	EEXIST: 'it is there already',
+	EBUSY: 'it is in use',
 };
 
 function formatProgramError({message, command, output, log}: ProgramError): string {
@@ -53,6 +58,7 @@ function formatProgramError({message, command, output, log}: ProgramError): stri
 /** What to print for an error, and the exit code: 2 the user's file or words, 1 what failed outside, 70 our bug. */
 function explain(error: unknown): [text: string, code: number] {
 	if (error instanceof ProfileError) return [error.message, 2];
+	if (error instanceof UsageError) return [`error: ${error.message}`, 2];
 	if (error instanceof UserError) return [`error: ${error.message}`, 1];
 	if (error instanceof ProgramError) return [formatProgramError(error), 1];
 	if (!(error instanceof Error)) return [`bug: ${String(error)}`, 70];
@@ -80,7 +86,13 @@ async function main(argv: readonly string[], signal: AbortSignal): Promise<numbe
 }
 
 const abort = new AbortController();
-for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, () => abort.abort());
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+	process.on(signal, () => {
+		if (abort.signal.aborted) process.exit(130); // asked twice: at once
+		abort.abort();
+	});
+}
+process.umask(0o022); // a user namespace's root must read what is put together for it
 process.stdout.on('error', () => process.exit(0)); // the reader of a pipe has gone
 
 try {

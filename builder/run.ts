@@ -1,5 +1,7 @@
-import {once} from 'node:events';
 import {createWriteStream, type WriteStream} from 'node:fs';
+import {access, constants} from 'node:fs/promises';
+import {delimiter, join} from 'node:path';
+import {finished} from 'node:stream/promises';
 import {execa} from 'execa';
 
 /** A program and its arguments. Never a shell line. */
@@ -22,6 +24,9 @@ export class ProgramError extends Error {
 
 /** An error that the user can mend, said in full in its message. */
 export class UserError extends Error {}
+
+/** The words of the command line make no sense; the exit code is that of a faulty profile. */
+export class UsageError extends UserError {}
 
 export interface RunOptions {
 	/** Standard input: text, or a file. */
@@ -50,7 +55,26 @@ const packages: Record<string, string> = {
 	setpriv: 'util-linux',
 	flock: 'util-linux',
 	'apt-get': 'apt',
+	'apt-cache': 'apt',
+	unshare: 'util-linux',
 };
+
+/** Throws a UserError that names every program that is not installed, and its Debian package. */
+export async function checkPrograms(programs: readonly string[], searchPath: string): Promise<void> {
+	const folders = searchPath.split(delimiter);
+	const found = await Promise.all(
+		programs.map(async program => {
+			const tries = await Promise.allSettled(folders.map(folder => access(join(folder, program), constants.X_OK)));
+			return tries.some(({status}) => status === 'fulfilled');
+		}),
+	);
+	const missing = programs.filter((_, index) => !found[index]);
+	if (missing.length === 0) return;
+	const names = [...new Set(missing.map(program => packages[program] ?? program))];
+	throw new UserError(
+		`not installed: ${missing.join(', ')}. Install: apt-get install --no-install-recommends ${names.join(' ')}`,
+	);
+}
 
 /** Says what a missing program means, or how a program ended. */
 function describeEnd(
@@ -73,12 +97,10 @@ function openLog(path: string | undefined, command: Command): WriteStream | unde
 	return log;
 }
 
-const path = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
-
 function settings({cwd, env, signal}: RunOptions) {
 	return {
 		...(cwd === undefined ? {} : {cwd}),
-		env: {LC_ALL: 'C.UTF-8', PATH: path, ...env},
+		env: {LC_ALL: 'C.UTF-8', ...env},
 		extendEnv: true,
 		reject: false,
 		stripFinalNewline: false,
@@ -88,8 +110,8 @@ function settings({cwd, env, signal}: RunOptions) {
 }
 
 /** Ends the program also when this process is killed outright. */
-function tie([program, ...args]: Command): Command {
-	return ['setpriv', '--pdeathsig', 'TERM', program, ...args];
+function tie([program, ...args]: Command, signal: 'TERM' | 'KILL' = 'TERM'): Command {
+	return ['setpriv', '--pdeathsig', signal, program, ...args];
 }
 
 function inputOf({input, inputFile}: RunOptions) {
@@ -139,7 +161,7 @@ async function finish(
 	const result = (await child) as Result;
 	if (log) {
 		log.end();
-		await once(log, 'close');
+		await finished(log).catch(() => {});
 	}
 	if (!result.failed) return result.stdout ?? '';
 	throw new ProgramError(command, describeEnd(command, result), result.all ?? '', logPath, {cause: result});
@@ -163,12 +185,14 @@ export async function runLong(command: Command, options: RunOptions = {}): Promi
 /** Runs one program into the standard input of another; both must exit with 0. Either's failure names that program. */
 export async function pipe(from: Command, to: Command, options: RunOptions = {}): Promise<void> {
 	const spawn = (command: Command, streams: object) => {
-		const [program, ...args] = tie(command);
-		return execa(program, args, {...settings(options), ...streams});
+		const [program, ...args] = tie(command, 'KILL');
+		return execa(program, args, {...settings(options), killSignal: 'SIGKILL', ...streams});
 	};
 	const source = spawn(from, {stdin: 'ignore', stdout: 'pipe', buffer: {stdout: false}});
 	const sink = spawn(to, {stdin: 'pipe', all: true});
 	source.stdout?.pipe(sink.stdin as NodeJS.WritableStream);
+	// A sink that ends early leaves nobody to read: the source must see that, or it waits for ever.
+	sink.stdin?.on('close', () => source.stdout?.destroy());
 	sink.stdin?.on('error', () => {}); // the sink's end says why
 	const failures: unknown[] = [];
 	await Promise.all([

@@ -1,6 +1,7 @@
-import {mkdir, readdir, readFile} from 'node:fs/promises';
+import {access, readdir, readFile, rename, writeFile} from 'node:fs/promises';
 import {homedir} from 'node:os';
 import {basename, dirname, join} from 'node:path';
+import {withFolder} from './folder.ts';
 import {findKeyFault} from './profile/facts.ts';
 import {run} from './run.ts';
 
@@ -39,8 +40,21 @@ export async function readPairedKey(artefact: string): Promise<string[]> {
 	return readKeyFile(`${keyPath(artefact)}.pub`);
 }
 
-/** Makes the pair beside the artefact, the private half readable by this user only. */
+/** Makes the pair beside the artefact, the private half readable by this user only; a private half that is there is kept. */
 export async function makePairedKey(artefact: string, comment: string): Promise<void> {
-	await mkdir(dirname(artefact), {recursive: true});
-	await run(['ssh-keygen', '-q', '-t', 'ed25519', '-N', '', '-C', comment, '-f', keyPath(artefact)]);
+	const path = keyPath(artefact);
+	await withFolder(dirname(path), async folder => {
+		const made = join(folder, 'key');
+		const there = await access(path).then(
+			() => true,
+			() => false,
+		);
+		if (there) {
+			await writeFile(`${made}.pub`, await run(['ssh-keygen', '-y', '-f', path]));
+		} else {
+			await run(['ssh-keygen', '-q', '-t', 'ed25519', '-N', '', '-C', comment, '-f', made]);
+			await rename(made, path);
+		}
+		await rename(`${made}.pub`, `${path}.pub`);
+	});
 }

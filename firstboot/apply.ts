@@ -37,14 +37,21 @@ async function run(command: Command, input?: string): Promise<string> {
 
 function isAbsent(error: unknown): boolean {
 	const code = (error as NodeJS.ErrnoException).code;
-	return code === 'ENOENT' || code === 'ENOTDIR' || code === 'ENXIO'; // ENXIO: sysfs, of an attribute that the device lacks
+	return code === 'ENOENT' || code === 'ENOTDIR';
+}
+
+/** sysfs shows attributes that the device does not have, and refuses to read them. */
+function isUnsupported(path: string, error: unknown): boolean {
+	return (
+		path.startsWith('/sys/') && ['ENXIO', 'EINVAL', 'EOPNOTSUPP'].includes((error as NodeJS.ErrnoException).code ?? '')
+	);
 }
 
 async function read(path: string): Promise<string | undefined> {
 	try {
 		return await readFile(path, 'utf8');
 	} catch (error) {
-		if (isAbsent(error)) return undefined;
+		if (isAbsent(error) || isUnsupported(path, error)) return undefined;
 		throw error;
 	}
 }

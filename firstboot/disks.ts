@@ -210,12 +210,21 @@ export function explainDisks(selector: Selector, disks: readonly Disk[]): string
 	return verdicts.join('\n') || '  (this machine shows no disk at all)';
 }
 
+/** Where the disk that was picked is on record until the next boot: every phase must come to the same. */
+export const choicePath = '/run/bringup/disk.txt';
+
 /** The one disk that the selector matches. Throws, with every disk explained, when it is not exactly one. */
 export async function chooseDisk({disk: selector}: Install, probe: Probe): Promise<Disk> {
 	const disks = await readDisks(probe);
 	const matches = disks.filter(disk => disk.barred === undefined && findMismatch(selector, disk) === undefined);
 	const [only] = matches;
-	if (only && matches.length === 1) return only;
+	if (only && matches.length === 1) {
+		const earlier = (await probe.read(choicePath))?.split('\n')[0];
+		if (earlier === undefined || earlier === only.path) return only;
+		throw new Error(
+			`the disks have changed since one was picked (${earlier}, now ${only.path}: ${only.name}); boot the medium again`,
+		);
+	}
 	const example = (matches[0] ?? disks.find(({barred}) => !barred)) as Disk | undefined;
 	const named = example?.wwids[0] ? `wwid: ${example.wwids[0]}` : `serial: ${example?.serial || '…'}`;
 	throw new Error(

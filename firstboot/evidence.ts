@@ -20,6 +20,12 @@ async function findMediumPartition(probe: Probe): Promise<string | undefined> {
 export async function planEvidence(log: string, probe: Probe): Promise<Step[]> {
 	const local = '/run/bringup/install.log';
 	const steps: Step[] = [{do: 'write', path: local, content: log, mode: 0o600, why: `keep the log in ${local}`}];
+	const stick = await findMediumPartition(probe);
+	if (stick !== undefined) {
+		// mtools, because the kernel refuses to mount a partition of a disk that is mounted whole.
+		const command = ['mcopy', '-o', '-i', stick, local, '::install.log'] as const;
+		steps.push({do: 'run', command, why: `keep the log on the medium's EFI partition: ${stick}, install.log`});
+	}
 	if ((await readMounts(probe)).includes(`${target}/boot/efi`)) {
 		const path = `${target}/boot/efi/bringup/install.log`;
 		steps.push({
@@ -29,12 +35,6 @@ export async function planEvidence(log: string, probe: Probe): Promise<Step[]> {
 			mode: 0o600,
 			why: "keep the log on the disk's EFI partition: bringup/install.log",
 		});
-	}
-	const stick = await findMediumPartition(probe);
-	if (stick !== undefined) {
-		// mtools, because the kernel refuses to mount a partition of a disk that is mounted whole.
-		const command = ['mcopy', '-o', '-i', stick, local, '::install.log'] as const;
-		steps.push({do: 'run', command, why: `keep the log on the medium's EFI partition: ${stick}, install.log`});
 	}
 	return [...steps, {do: 'run', command: ['sync'], why: 'make the log durable'}];
 }

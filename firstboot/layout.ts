@@ -1,5 +1,6 @@
 import {createHash} from 'node:crypto';
 import type {Disk} from './disks.ts';
+import {placeholders} from './names.ts';
 import type {Probe} from './phase.ts';
 import {buildIdPath} from './phase.ts';
 
@@ -18,6 +19,7 @@ export interface Table {
 export interface Signature {
 	type: string;
 	uuid: string | null;
+	label: string | null;
 }
 
 /** What libblkid finds on a device, read from the device itself, not from udev's memory of it. */
@@ -69,9 +71,23 @@ export interface Layout {
 	buildId: string;
 }
 
+/** Labels of the file systems that we make. */
+export const labels = {esp: 'BRINGUP-ESP', root: 'bringup-root'} as const;
+
 /** Root partition's name until the installed system has booted once; such a disk holds nobody's data but ours. */
 export const unfinishedName = 'bringup-installing';
 export const finishedName = 'bringup-root';
+
+/** UUIDs that many boards share: their maker's placeholder in either byte order, or one byte throughout. */
+function isPlaceholder(uuid: string): boolean {
+	const digits = uuid.toLowerCase().replaceAll('-', '');
+	const known = [
+		'03000200040005000006000700080009',
+		'00020003000400050006000700080009',
+		'123456781234567890abcddeefaabbcc',
+	];
+	return !/^[0-9a-f]{32}$/.test(digits) || known.includes(digits) || /^(..?)\1+$/.test(digits);
+}
 
 /** The identity of the machine from its firmware, and of the build from the medium. */
 export async function readLayout(probe: Probe, disk: Disk): Promise<Layout> {
@@ -80,10 +96,10 @@ export async function readLayout(probe: Probe, disk: Disk): Promise<Layout> {
 		dmi.map(async name => (await probe.read(`/sys/class/dmi/id/${name}`))?.trim() ?? ''),
 	);
 	const buildId = (await probe.read(buildIdPath))?.trim() ?? '';
-	const placeholder = /^$|^03000200-0400-0500-0006-000700080009$|^([0f-])+$/i;
+	const [uuid = '', ...serials] = machine;
 	const identity = [...machine, buildId, disk.serial, ...disk.wwids];
 	return {
-		identified: !placeholder.test(machine[0] ?? ''),
+		identified: !isPlaceholder(uuid) && serials.some(serial => !placeholders.test(serial)),
 		tableId: deriveUuid('table', ...machine),
 		rootUuid: deriveUuid('root file system', ...identity),
 		rootPartUuid: deriveUuid('root partition', ...identity),

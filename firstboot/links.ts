@@ -88,7 +88,10 @@ export async function readLinks(probe: Probe): Promise<Link[]> {
 /** The management link. Throws, with every link listed, when it is not exactly one. */
 export async function chooseLink({management}: Network, probe: Probe): Promise<Link> {
 	const links = await readLinks(probe);
-	const matches = management.mac === undefined ? links : links.filter(({mac}) => mac === management.mac);
+	// Without an address in the profile, the link that has the name already stays: another card does not change it.
+	const named = links.filter(({name}) => name === management.name);
+	const free = named.length === 1 ? named : links;
+	const matches = management.mac === undefined ? free : links.filter(({mac}) => mac === management.mac);
 	const [only] = matches;
 	if (only && matches.length === 1) return only;
 	const wanted = management.mac ?? 'the only wired link';

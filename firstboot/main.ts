@@ -77,17 +77,18 @@ async function readAddresses(machine: Machine): Promise<Record<string, string[]>
 
 async function keepEvidence(status: Status): Promise<void> {
 	const log = [...status.lines, JSON.stringify(status.record, undefined, '\t'), ''].join('\n');
-	try {
-		for (const step of await planEvidence(log, machineProbe)) {
-			status.say(`bringup: ${step.why}`);
-			await apply(step);
-		}
-	} catch (error) {
-		status.say(`bringup: could not keep the log: ${String(error)}`);
+	const steps = await planEvidence(log, machineProbe).catch(() => []);
+	for (const step of steps) {
+		status.say(`bringup: ${step.why}`);
+		await apply(step).catch(error => status.say(`bringup: could not: ${String(error)}`)); // one place may be broken, the next not
 	}
+	status.say('bringup: nothing more is written; the machine may be switched off');
 }
 
 async function runSequence(name: keyof typeof sequences): Promise<boolean> {
+	if (name === 'install' && !(await machineProbe.read('/proc/cmdline'))?.split(/\s/).includes('boot=live')) {
+		throw new Error('install runs on the medium only: this machine is installed');
+	}
 	const machine = await readMachine();
 	const sequence = sequences[name];
 	const buildId = (await machineProbe.read(buildIdPath))?.trim() ?? '';
@@ -148,6 +149,9 @@ async function main(argv: readonly string[]): Promise<boolean> {
 try {
 	process.exitCode = (await main(process.argv.slice(2))) ? 0 : 1;
 } catch (error) {
-	process.stderr.write(`error: ${error instanceof Error ? error.message : String(error)}\n`);
+	const line = `bringup: error: ${error instanceof Error ? error.message : String(error)}`;
+	process.stderr.write(`${line}\n`);
+	// Run by systemd there is nobody to read this but who stands before the machine.
+	if (!process.stdin.isTTY) await findConsoles().then(say => say(line));
 	process.exitCode = 1;
 }

@@ -2,7 +2,7 @@ import {readLinks} from './links.ts';
 import type {Probe} from './phase.ts';
 
 /** What boards without a serial number say in its place. */
-const placeholders = /^$|^0+$|default string|to be filled|system serial|not specified|^none$|^n\/a$/i;
+export const placeholders = /^$|^0+$|default string|to be filled|system serial|not specified|^none$|^n\/a$/i;
 
 async function readSerial(probe: Probe): Promise<string> {
 	const serial = (await probe.read('/sys/class/dmi/id/product_serial'))?.trim() ?? '';
@@ -12,27 +12,31 @@ async function readSerial(probe: Probe): Promise<string> {
 	);
 }
 
-/** The host names that the pattern can give on this machine, the preferred one first: one for each wired link where it asks for {mac}. */
-async function listNames(pattern: string, probe: Probe): Promise<string[]> {
-	const withSerial = pattern.includes('{serial}') ? pattern.replaceAll('{serial}', await readSerial(probe)) : pattern;
-	if (!withSerial.includes('{mac}')) return [withSerial];
-	const links = await readLinks(probe);
-	if (links.length === 0)
-		throw new Error('identity.hostname asks for {mac}, and this machine shows no wired link; use a plain name');
-	return links.map(({mac}) => withSerial.replaceAll('{mac}', mac.replaceAll(':', '')));
+const normalize = (name: string) =>
+	name
+		.toLowerCase()
+		.replace(/[^a-z0-9-]+/g, '-')
+		.replace(/^-+|-+$/g, '');
+
+/** Whether a name is one that the pattern gives, with whatever MAC address. */
+function fits(name: string, pattern: string): boolean {
+	const parts = pattern.split('{mac}').map(part => part.replace(/[^a-z0-9-]/g, '\\$&'));
+	return parts.length > 1 && new RegExp(`^${parts.join('[0-9a-f]{12}')}$`).test(name);
 }
 
-/** The host name of this machine. A name once given stays, also when a network card is added. */
+/** The host name of this machine. A name once given stays, also when network cards come and go. */
 export async function resolveHostname(pattern: string, probe: Probe): Promise<string> {
-	const names = (await listNames(pattern, probe)).map(name =>
-		name
-			.toLowerCase()
-			.replace(/[^a-z0-9-]+/g, '-')
-			.replace(/^-+|-+$/g, ''),
-	);
-	const current = (await probe.read('/etc/hostname'))?.trim();
-	const name = names.find(candidate => candidate === current) ?? names[0] ?? '';
-	if (!/^[a-z0-9][a-z0-9-]{0,62}$/.test(name))
-		throw new Error(`identity.hostname gives "${name}", which is no host name of 1 to 63 characters`);
-	return name;
+	const known = pattern.includes('{serial}')
+		? normalize(pattern.replaceAll('{serial}', await readSerial(probe)).replaceAll('{mac}', 'MACMAC')).replaceAll(
+				'macmac',
+				'{mac}',
+			)
+		: pattern;
+	const current = (await probe.read('/etc/hostname'))?.trim() ?? '';
+	if (fits(current, known)) return current;
+	const [mac] = known.includes('{mac}') ? await readLinks(probe) : [{mac: ''}];
+	if (!mac) throw new Error('identity.hostname asks for {mac}, and this machine shows no wired link; use a plain name');
+	const name = normalize(known.replaceAll('{mac}', mac.mac.replaceAll(':', '')));
+	if (/^[a-z0-9][a-z0-9-]{0,62}$/.test(name)) return name;
+	throw new Error(`identity.hostname gives "${name}", which is no host name of 1 to 63 characters`);
 }

@@ -8,14 +8,6 @@ const userName = z
 		'expected a user name: lower case letters, digits, - and _, 32 characters at most',
 	);
 
-function isTimezone(name: string): boolean {
-	try {
-		return Boolean(new Intl.DateTimeFormat('en', {timeZone: name}));
-	} catch {
-		return false;
-	}
-}
-
 const user = z.strictObject({
 	name: userName,
 	sshKeys: z
@@ -44,7 +36,10 @@ export const identitySchema = z
 			.string()
 			.regex(/^(C|[a-z]{2,3}_[A-Z]{2})\.UTF-8$/, 'expected a locale such as C.UTF-8 or de_DE.UTF-8')
 			.default('C.UTF-8'),
-		timezone: z.string().refine(isTimezone, 'expected a time zone such as Etc/UTC or Europe/Berlin').default('Etc/UTC'),
+		timezone: z
+			.string()
+			.regex(/^[A-Za-z0-9_+-]+(\/[A-Za-z0-9_+-]+)*$/, 'expected a time zone such as Etc/UTC or Europe/Berlin')
+			.default('Etc/UTC'),
 		users: z.array(user).min(1).describe('who may log in, over SSH and by key only'),
 	})
 	.describe('Who the machine is, and who may log in.');
@@ -113,6 +108,21 @@ async function planKeys(user: User, probe: Probe): Promise<Step[]> {
 		throw new Error(`the keys of ${user.name} were not put in by the build; build the medium again`);
 	const content = `${user.sshKeys.join('\n')}\n`;
 	return planFile(probe, `/etc/ssh/authorized_keys.d/${user.name}`, content, `let ${user.name} in by SSH key`);
+}
+
+/** Whether the accounts can be made here. Throws with the remedy; the medium asks this before anything is erased. */
+export async function checkAccounts(users: readonly User[], probe: Probe): Promise<void> {
+	const [passwd, group] = await Promise.all([list(probe, 'passwd'), list(probe, 'group')]);
+	for (const {name, groups} of users) {
+		const account = passwd.find(([other]) => other === name);
+		const taken = account ? Number(account[2]) < 1000 : group.some(([other]) => other === name);
+		if (taken) throw new Error(`identity.users: ${name} is a name of Debian's own; take another`);
+		const missing = groups.filter(wanted => !group.some(([other]) => other === wanted));
+		if (missing.length > 0)
+			throw new Error(
+				`identity.users: ${name} shall be in ${missing.join(', ')}, which no package of the image makes; add the package to debian.packages, or remove the group`,
+			);
+	}
 }
 
 /** The steps to the users as the profile has them: accounts, keys, groups, passwords, sudo. Users that it does not name are left alone. */

@@ -1,7 +1,7 @@
 import {access, copyFile, mkdir, open, readFile, rm, writeFile} from 'node:fs/promises';
 import {join} from 'node:path';
 import {setTimeout as sleep} from 'node:timers/promises';
-import {run, type Started, start} from '../run.ts';
+import {run, type Started, start, UserError} from '../run.ts';
 import {findAccelerator} from './accel.ts';
 import {findVariables, listQemuArguments, type MachineOptions} from './qemu.ts';
 import {sendQmp} from './qmp.ts';
@@ -88,12 +88,17 @@ export class Machine {
 		return run(['ssh', ...settings.flatMap(setting => ['-o', setting]), ...where, '--', ...command.map(quote)]);
 	}
 
-	/** Presses the power button. */
+	/** Presses the power button. Throws when the machine does not switch itself off in that time (seconds). */
 	async powerOff(seconds: number): Promise<void> {
 		await sendQmp(this.#qmp, 'system_powerdown');
-		const timer = setTimeout(() => this.cut(), seconds * 1000);
+		let cut = false;
+		const timer = setTimeout(() => {
+			cut = true;
+			this.#qemu.kill('SIGKILL');
+		}, seconds * 1000);
 		await this.#qemu.ended;
 		clearTimeout(timer);
+		if (cut) throw new Error(`the machine did not switch itself off within ${seconds} s`);
 	}
 
 	/** Cuts the power. */
@@ -121,7 +126,11 @@ async function prepare(options: MachineOptions): Promise<void> {
 		() => true,
 		() => false,
 	);
-	if (!there) await copyFile(variables.template, variables.own);
+	if (there) return;
+	await copyFile(variables.template, variables.own).catch(error => {
+		if (error.code !== 'ENOENT') throw error;
+		throw new UserError(`${variables.template} is not there. Install it: apt-get install ovmf`, {cause: error});
+	});
 }
 
 /** Switches a machine on. Its folder keeps the firmware's variables from one time to the next. */
@@ -133,11 +142,14 @@ export async function startMachine(given: Omit<MachineOptions, 'accelerator'>): 
 	return new Machine(options, start(listQemuArguments(options)));
 }
 
-/** Runs a machine on this terminal until it is switched off. */
-export async function runInteractive(given: Omit<MachineOptions, 'accelerator'>): Promise<void> {
+/** Runs a machine on this terminal until it is switched off, or the signal ends it. Throws a UserError when QEMU fails; it has said why. */
+export async function runInteractive(given: Omit<MachineOptions, 'accelerator'>, signal: AbortSignal): Promise<void> {
 	const options = {...given, accelerator: await findAccelerator()};
 	await prepare(options);
-	await start(listQemuArguments(options), {terminal: true}).ended;
+	const qemu = start(listQemuArguments(options), {terminal: true});
+	signal.addEventListener('abort', () => qemu.kill('SIGTERM'));
+	const {exitCode} = await qemu.ended;
+	if (exitCode !== 0 && !signal.aborted) throw new UserError(`QEMU has ended with ${exitCode}`);
 }
 
 /** Makes an empty disk that takes space only as it is filled. Size as qemu-img takes it: 20G. */

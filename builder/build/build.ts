@@ -8,9 +8,9 @@ import {placeFacts} from '../profile/profile.ts';
 import type {Progress, Update} from '../progress.ts';
 import {type FileTree, folders} from '../render/tree.ts';
 import {listImagePackages} from '../render/view.ts';
-import {UserError} from '../run.ts';
+import {checkPrograms, UserError} from '../run.ts';
 import {buildBundle} from './bundle.ts';
-import {type CacheEntry, digestFile, digestOf, discardEntry, fetchEntry} from './cache.ts';
+import {type CacheEntry, digestFile, digestOf, discardEntry, fetchEntry, parseJson, writeWhole} from './cache.ts';
 import {type Contents, listIsoArguments, writeIso} from './iso.ts';
 import {buildLayer} from './layer.ts';
 import {type Manifest, readTools} from './manifest.ts';
@@ -28,19 +28,31 @@ export interface BuildOptions {
 	epoch: number | undefined;
 	progress: Progress;
 	signal: AbortSignal;
+	/** $PATH. */
+	searchPath: string;
 }
 
-interface Base {
-	entry: CacheEntry;
-	index: Index;
-	packages: Package[];
+/** What the cache remembers of how a base was made. */
+interface Origin {
 	mode: Mode;
-	key: string;
 	epoch: number;
 }
 
+interface Base extends Origin {
+	entry: CacheEntry;
+	index: Index;
+	packages: Package[];
+	key: string;
+}
+
+/** The programs that a build runs. */
+const programs = [
+	...['apt-get', 'apt-cache', 'flock', 'setpriv', 'unshare', 'mmdebstrap', 'mksquashfs', 'unsquashfs'],
+	...['grub-mkimage', 'mformat', 'mmd', 'mcopy', 'xorriso'],
+];
+
 /** Throws a UserError before anything slow when the artefact could not be written. */
-async function prepareOutput(iso: string): Promise<void> {
+export async function prepareOutput(iso: string): Promise<void> {
 	try {
 		await mkdir(dirname(iso), {recursive: true});
 		await access(dirname(iso), constants.W_OK);
@@ -84,7 +96,6 @@ async function fetchBase(profile: CompleteProfile, tree: FileTree, log: string, 
 	const packages = await resolvePackages(index, names);
 	const key = keyRootfs(index, names, packages, tree, options.epoch);
 	const epoch = options.epoch ?? index.epoch;
-	const mode = await chooseMode();
 	const {entry} = await fetchEntry(join(cache, 'base', key), async folder => {
 		await progress.stage('packages', async update => {
 			await downloadPackages(index, packages, indexOptions);
@@ -92,12 +103,14 @@ async function fetchBase(profile: CompleteProfile, tree: FileTree, log: string, 
 		});
 		await progress.stage('base', async update => {
 			const onProgress = milestones(update);
+			const mode = await chooseMode();
 			await buildRootfs(index, packages, tree, folder, {...indexOptions, names, mode, epoch, log, onProgress});
 			update(mode === 'root' ? 'as root' : 'in a user namespace, without root');
+			await writeFile(join(folder, 'origin.json'), JSON.stringify({mode, epoch} satisfies Origin));
 		});
-		await writeFile(join(folder, 'epoch'), String(epoch));
 	});
-	return {entry, index, packages, mode, key, epoch: Number(await readFile(join(entry.folder, 'epoch'), 'utf8'))};
+	const origin = JSON.parse(await readFile(join(entry.folder, 'origin.json'), 'utf8')) as Origin;
+	return {entry, index, packages, key, ...origin};
 }
 
 interface Stamp {
@@ -108,7 +121,7 @@ interface Stamp {
 
 async function readStamp(path: string): Promise<Stamp | undefined> {
 	const text = await readFile(path, 'utf8').catch(() => undefined);
-	return text === undefined ? undefined : (JSON.parse(text) as Stamp);
+	return text === undefined ? undefined : parseJson<Stamp>(text);
 }
 
 /** Whether the artefact of this build stands there as it was left, with what belongs beside it. */
@@ -129,8 +142,8 @@ async function layOut(base: Base, tree: FileTree, top: TopLayer, work: string): 
 	await buildLayer(top.files, layer, base.epoch);
 	const cached = (name: string) => join(base.entry.folder, name);
 	const contents = new Map([
-		['live/10-base.squashfs', cached('10-base.squashfs')],
-		['live/20-profile.squashfs', layer],
+		[`live-${top.buildId}/10-base.squashfs`, cached('10-base.squashfs')],
+		[`live-${top.buildId}/20-profile.squashfs`, layer],
 		['live/vmlinuz', cached('vmlinuz')],
 		['live/initrd.img', cached('initrd.img')],
 		['boot/grub/bios.img', cached('bios.img')],
@@ -173,6 +186,9 @@ async function describe(
 	};
 }
 
+/** The base in the cache is not what was put there. */
+class DamagedBase extends Error {}
+
 /** Writes the ISO beside its final place and, when all is whole, moves everything there at once. */
 async function writeMedium(
 	profile: CompleteProfile,
@@ -197,12 +213,7 @@ async function writeMedium(
 			);
 			const onProgress = (text: string) => update(text, Number.parseFloat(text) / 100);
 			const [, whole] = await Promise.all([writeIso(command, log, onProgress, signal), base.entry.verify()]);
-			if (!whole) {
-				await discardEntry(base.entry.folder);
-				throw new UserError(
-					'the base in the cache was damaged and is removed now. Run the same command again: it is made anew',
-				);
-			}
+			if (!whole) throw new DamagedBase();
 			await chmod(temporary, secrets.size > 0 ? 0o600 : 0o644);
 			const digest = await digestFile(temporary);
 			update(`${((await stat(temporary)).size / 1e6).toFixed(0)} MB`);
@@ -231,18 +242,30 @@ export async function buildIso(
 	tree: FileTree,
 	options: BuildOptions,
 ): Promise<{buildId: string; made: boolean}> {
-	const {iso, cache, secrets, progress} = options;
+	const {iso, cache, secrets, progress, searchPath} = options;
 	const log = `${iso.replace(/\.iso$/, '')}.log`;
-	await prepareOutput(iso);
+	await checkPrograms(programs, searchPath);
 	await rm(log, {force: true});
-	const base = await fetchBase(profile, tree, log, options);
-	const top = listTopLayer(tree, await buildBundle(), secrets, [base.key, base.epoch, profile.fields.machine.firmware]);
+	const bundle = await buildBundle();
 	const stampPath = join(cache, 'built', `${digestOf(iso).slice(0, 16)}.json`);
-	if (await isThere(iso, stampPath, top.buildId)) return {buildId: top.buildId, made: false};
-	await writeMedium(profile, base, tree, top, log, options);
+	const make = async (): Promise<{buildId: string; made: boolean}> => {
+		const base = await fetchBase(profile, tree, log, options);
+		const top = listTopLayer(tree, bundle, secrets, [base.key, base.epoch, profile.fields.machine.firmware]);
+		if (await isThere(iso, stampPath, top.buildId)) return {buildId: top.buildId, made: false};
+		await writeMedium(profile, base, tree, top, log, options).catch(async error => {
+			if (error instanceof DamagedBase) await discardEntry(base.entry.folder);
+			throw error;
+		});
+		return {buildId: top.buildId, made: true};
+	};
+	const result = await make().catch(error => {
+		if (!(error instanceof DamagedBase)) throw error;
+		progress.say('the base in the cache was damaged; making it anew');
+		return make();
+	});
+	if (!result.made) return result;
 	const {size, mtimeMs} = await stat(iso);
-	await mkdir(dirname(stampPath), {recursive: true});
-	await writeFile(stampPath, JSON.stringify({buildId: top.buildId, size, mtimeMs} satisfies Stamp));
+	await writeWhole(stampPath, JSON.stringify({buildId: result.buildId, size, mtimeMs} satisfies Stamp));
 	if (secrets.size > 0) progress.say(`${iso} holds the secrets of the profile: keep it as you keep them`);
-	return {buildId: top.buildId, made: true};
+	return result;
 }

@@ -66,9 +66,9 @@ test('two builds of one entry at once both get it whole', t =>
 
 test('what a killed build left is removed by the next, what a living one works on is not', t =>
 	inFolder(async folder => {
-		await mkdir(join(folder, '.bringup-4194999-abandoned')); // beyond the largest process id of Linux
-		await mkdir(join(folder, `.bringup-${process.pid}-other`));
-		await mkdir(join(folder, 'foreign'));
+		await mkdir(join(folder, '.bringup-4194999-aBcDe1')); // beyond the largest process id of Linux
+		await mkdir(join(folder, `.bringup-${process.pid}-oThEr1`));
+		await mkdir(join(folder, 'bringup-2025-notes'));
 		await withFolder(folder, async () => {});
-		t.deepEqual((await readdir(folder)).sort(), [`.bringup-${process.pid}-other`, 'foreign']);
+		t.deepEqual((await readdir(folder)).sort(), [`.bringup-${process.pid}-oThEr1`, 'bringup-2025-notes']);
 	}));

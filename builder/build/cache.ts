@@ -1,9 +1,9 @@
-import {createHash, randomUUID} from 'node:crypto';
+import {createHash} from 'node:crypto';
 import {createReadStream} from 'node:fs';
-import {readdir, readFile, rename, rm, stat, statfs, writeFile} from 'node:fs/promises';
+import {mkdir, readdir, readFile, rename, rm, stat, statfs, writeFile} from 'node:fs/promises';
 import {basename, dirname, join} from 'node:path';
 import {pipeline} from 'node:stream/promises';
-import {withFolder} from '../folder.ts';
+import {makeFolder, withFolder} from '../folder.ts';
 
 /** Digest of a file, streamed; hexadecimal. */
 export async function digestFile(path: string): Promise<string> {
@@ -17,10 +17,29 @@ export function digestOf(value: unknown): string {
 	return createHash('sha256').update(JSON.stringify(value)).digest('hex');
 }
 
-/** Where a root file system is put together: in memory where there is room for it, which is a third faster. */
-export async function findWorkFolder(cache: string, bytes: number): Promise<string> {
-	const memory = await statfs('/dev/shm').catch(() => undefined);
-	return memory && memory.bavail * memory.bsize > bytes ? '/dev/shm' : join(cache, 'work');
+/** Where a root file system is put together: in memory where there is room for it, which is a third faster. Every user may enter it. */
+export async function findWorkFolder(bytes: number): Promise<string> {
+	const disk = await statfs('/dev/shm').catch(() => undefined);
+	const memory = /^MemAvailable: +(\d+) kB$/m.exec(await readFile('/proc/meminfo', 'utf8').catch(() => ''))?.[1];
+	const room = disk && disk.bavail * disk.bsize > bytes && Number(memory ?? 0) * 1024 > 2 * bytes;
+	return room ? '/dev/shm' : '/var/tmp';
+}
+
+/** What a file of the cache holds, or undefined when it is damaged. */
+export function parseJson<T>(text: string): T | undefined {
+	try {
+		return JSON.parse(text) as T;
+	} catch {
+		return undefined;
+	}
+}
+
+/** Writes a file of the cache whole or not at all. */
+export async function writeWhole(path: string, content: string): Promise<void> {
+	await mkdir(dirname(path), {recursive: true});
+	const temporary = `${path}.${process.pid}`;
+	await writeFile(temporary, content);
+	await rename(temporary, path);
 }
 
 type Digests = Record<string, {sha256: string; size: number; mtimeMs: number}>;
@@ -36,7 +55,8 @@ export interface CacheEntry {
 async function openEntry(folder: string): Promise<CacheEntry | undefined> {
 	const text = await readFile(join(folder, 'digests.json'), 'utf8').catch(() => undefined);
 	if (text === undefined) return undefined;
-	const digests = JSON.parse(text) as Digests;
+	const digests = parseJson<Digests>(text);
+	if (digests === undefined) return undefined;
 	for (const [name, {size, mtimeMs}] of Object.entries(digests)) {
 		const found = await stat(join(folder, name)).catch(() => undefined);
 		if (found?.size !== size || found.mtimeMs !== mtimeMs) return undefined;
@@ -90,10 +110,7 @@ export async function fetchEntry(
 
 /** Removes an entry; renamed first, so that nobody opens half of it. */
 export async function discardEntry(folder: string): Promise<void> {
-	const away = join(dirname(folder), `.bringup-${process.pid}-${randomUUID()}`);
-	const moved = await rename(folder, away).then(
-		() => true,
-		() => false,
-	);
-	if (moved) await rm(away, {recursive: true, force: true});
+	const away = await makeFolder(dirname(folder)); // empty, so that a folder can be renamed onto it
+	await rename(folder, away).catch(() => {});
+	await rm(away, {recursive: true, force: true});
 }

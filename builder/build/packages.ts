@@ -1,10 +1,11 @@
 import {createHash} from 'node:crypto';
-import {mkdir, readdir, readFile, rename, stat, writeFile} from 'node:fs/promises';
+import {mkdir, readdir, readFile, stat, writeFile} from 'node:fs/promises';
 import {join} from 'node:path';
 import type {CompleteProfile} from '../profile/complete.ts';
 import {suggest} from '../profile/explain.ts';
 import type {FalseFact} from '../profile/facts.ts';
 import {type Command, ProgramError, run, runLong, UserError} from '../run.ts';
+import {parseJson, writeWhole} from './cache.ts';
 
 type Debian = CompleteProfile['fields']['debian'];
 
@@ -84,16 +85,13 @@ function apt(
 	...args: [string, ...string[]]
 ): {command: Command; env: Record<string, string>} {
 	return {
-		command: ['flock', join(index.folder, 'lock'), ...args] as const,
+		command: ['flock', '--no-fork', join(index.folder, 'lock'), ...args] as const,
 		env: {APT_CONFIG: join(index.folder, 'apt.conf')},
 	};
 }
 
 async function writeIfNew(path: string, content: string): Promise<void> {
-	if ((await readFile(path, 'utf8').catch(() => undefined)) === content) return;
-	const temporary = `${path}.${process.pid}`;
-	await writeFile(temporary, content);
-	await rename(temporary, path);
+	if ((await readFile(path, 'utf8').catch(() => undefined)) !== content) await writeWhole(path, content);
 }
 
 async function readRelease(folder: string): Promise<{digest: string; epoch: number} | undefined> {
@@ -130,7 +128,7 @@ function explainDownload(error: ProgramError, mirror: string): string {
 async function updateLists(
 	index: Pick<Index, 'folder' | 'debian'>,
 	old: boolean,
-	{say, signal}: IndexOptions,
+	{say, signal, refresh}: IndexOptions,
 ): Promise<boolean> {
 	const {command, env} = apt(index, 'apt-get', 'update', '--quiet', '--error-on=any');
 	try {
@@ -138,7 +136,7 @@ async function updateLists(
 		return true;
 	} catch (error) {
 		if (!(error instanceof ProgramError) || signal?.aborted || !/^(E|Err):/m.test(error.output)) throw error;
-		if (!old) throw new UserError(explainDownload(error, index.debian.mirror), {cause: error});
+		if (!old || refresh) throw new UserError(explainDownload(error, index.debian.mirror), {cause: error});
 		say('the archive gives no new package lists; going on with those from before');
 		return false;
 	}
@@ -196,7 +194,16 @@ function parseStanza(stanza: string): Package {
 const everything = ['?essential', '?priority(required)', 'apt'];
 
 async function solve(index: Index, names: readonly string[]): Promise<Package[]> {
-	const install = apt(index, 'apt-get', 'install', '--print-uris', '--yes', '--quiet', ...everything, ...names);
+	// apt leaves out what is in its archive folder already, so here it gets one that is not there.
+	const all = [
+		'-o',
+		`Dir::Cache::archives=${join(index.folder, 'none')}/`,
+		'--yes',
+		'--quiet',
+		...everything,
+		...names,
+	];
+	const install = apt(index, 'apt-get', 'install', '--print-uris', ...all);
 	const uris = await run(install.command, {env: install.env}).catch(error => {
 		if (!(error instanceof ProgramError)) throw error;
 		throw new UserError(`apt finds no way to install this set of packages:\n${error.output.trim()}`, {cause: error});
@@ -213,12 +220,13 @@ async function solve(index: Index, names: readonly string[]): Promise<Package[]>
 /** The packages of a base system with these, and all that they depend on, with versions and digests. Solved once for an archive state. */
 export async function resolvePackages(index: Index, names: readonly string[]): Promise<Package[]> {
 	const key = createHash('sha256')
-		.update(JSON.stringify([index.digest, everything, names]))
+		.update(JSON.stringify(['solved 2', index.digest, everything, names]))
 		.digest('hex')
 		.slice(0, 16);
 	const path = join(index.folder, `solved-${key}.json`);
 	const solved = await readFile(path, 'utf8').catch(() => undefined);
-	if (solved !== undefined) return JSON.parse(solved) as Package[];
+	const known = solved === undefined ? undefined : parseJson<Package[]>(solved);
+	if (known) return known;
 	const packages = await solve(index, names);
 	await writeIfNew(path, JSON.stringify(packages));
 	return packages;
@@ -234,6 +242,7 @@ export async function downloadPackages(
 	const archives = join(options.cache, 'packages');
 	const command: Command = [
 		'flock',
+		'--no-fork',
 		join(archives, 'bringup-lock'),
 		'apt-get',
 		'install',

@@ -2,7 +2,7 @@ import {copyFile, mkdir, readdir, readFile, rm, writeFile} from 'node:fs/promise
 import {join} from 'node:path';
 import {withFolder} from '../folder.ts';
 import {type FileTree, folders} from '../render/tree.ts';
-import {type Command, pipe, run, runLong, UserError} from '../run.ts';
+import {type Command, ProgramError, pipe, run, runLong, UserError} from '../run.ts';
 import {digestOf, findWorkFolder} from './cache.ts';
 import type {Index, IndexOptions, Package} from './packages.ts';
 import {makeRepository} from './repository.ts';
@@ -24,10 +24,17 @@ export async function chooseMode(): Promise<Mode> {
 			'this workstation gives an ordinary user no user namespace, and building without root needs one.',
 			'Allow it: sysctl kernel.unprivileged_userns_clone=1, on Ubuntu also kernel.apparmor_restrict_unprivileged_userns=0;',
 			'the user needs a range in /etc/subuid and /etc/subgid. Or build with sudo.',
+			...(error instanceof ProgramError ? [`mmdebstrap says: ${error.output.trim()}`] : []),
 		];
 		throw new UserError(remedy.join('\n'), {cause: error});
 	}
 }
+
+/**
+ * As root mmdebstrap mounts in the namespace that it is started in, and does not end when told to. So it gets namespaces
+ * of its own: with their first process everything in them is gone. An ordinary user's has its own anyway.
+ */
+const isolation = ['unshare', '--mount', '--pid', '--fork', '--mount-proc', '--kill-child=KILL'] as const;
 
 function listHooks(tree: FileTree): [name: string, content: string][] {
 	return [...tree]
@@ -85,7 +92,7 @@ function debootstrapCommand(
 		`--customize-hook=chroot "$1" /bin/sh /root/${name}`,
 		`--customize-hook=rm "$1/root/${name}"`,
 	]);
-	return [
+	const command: Command = [
 		'mmdebstrap',
 		`--mode=${mode}`,
 		'--variant=minbase',
@@ -101,6 +108,7 @@ function debootstrapCommand(
 		'-',
 		`deb [trusted=yes] copy://${join(work, 'repository')} ./`,
 	];
+	return mode === 'root' ? [...isolation, ...command] : command;
 }
 
 /** What boots the medium, taken byte for byte out of Debian's packages in the image. */
@@ -231,7 +239,7 @@ export async function buildRootfs(
 	folder: string,
 	options: RootfsOptions,
 ): Promise<void> {
-	await withFolder(await findWorkFolder(options.cache, workSpace), async work => {
+	await withFolder(await findWorkFolder(workSpace), async work => {
 		await run(['chmod', '755', work]); // the user namespace's root is somebody else
 		await makeRepository(index, packages, join(work, 'repository'), options);
 		await mkdir(join(work, 'hooks'));

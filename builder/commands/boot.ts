@@ -4,7 +4,7 @@ import {parseArgs} from 'node:util';
 import {findAccelerator} from '../boot/accel.ts';
 import {makeDisk, runInteractive} from '../boot/machine.ts';
 import type {Firmware} from '../boot/qemu.ts';
-import {UserError} from '../run.ts';
+import {UsageError, UserError} from '../run.ts';
 import type {CliCommand, Surroundings} from './command.ts';
 
 export const boot: CliCommand = {
@@ -19,25 +19,24 @@ export const boot: CliCommand = {
 
 The serial console is on this terminal: Ctrl+A X ends the machine. With a display there is a window too.
 `,
-	async run(argv, {environment, err}) {
+	async run(argv, {environment, err, signal}) {
 		const text = {type: 'string'} as const;
 		const options = {firmware: text, disk: text, memory: text, 'ssh-port': text, snapshot: {type: 'boolean'}} as const;
 		const {values, positionals} = parseArgs({args: [...argv], allowPositionals: true, options});
 		const [iso] = positionals;
-		if (iso === undefined) throw new UserError('which ISO? Say: bringup boot out/node.iso');
+		if (iso === undefined) throw new UsageError('which ISO? Say: bringup boot out/node.iso');
 		const firmware = values.firmware ?? 'uefi-secure-boot';
 		if (!['bios', 'uefi', 'uefi-secure-boot'].includes(firmware))
-			throw new UserError(`--firmware is bios, uefi or uefi-secure-boot, not ${firmware}`);
+			throw new UsageError(`--firmware is bios, uefi or uefi-secure-boot, not ${firmware}`);
 		const numbers = {memory: Number(values.memory ?? 2048), sshPort: Number(values['ssh-port'] ?? 2222)};
 		if (!Object.values(numbers).every(Number.isSafeInteger))
-			throw new UserError('--memory and --ssh-port are whole numbers');
+			throw new UsageError('--memory and --ssh-port are whole numbers');
 		if (!(await exists(iso))) throw new UserError(`there is no ${iso}; make it with build-iso`);
 		const folder = join(dirname(resolve(iso)), `${basename(iso, '.iso')}.machine`);
 		const disk = resolve(values.disk ?? join(folder, 'disk.qcow2'));
 		return bootInteractively(
 			{iso: resolve(iso), folder, disk, firmware: firmware as Firmware, ...numbers, snapshot: values.snapshot ?? false},
-			environment,
-			err,
+			{environment, err, signal},
 		);
 	},
 };
@@ -60,8 +59,7 @@ interface Interactive {
 
 async function bootInteractively(
 	options: Interactive,
-	environment: Surroundings['environment'],
-	err: NodeJS.WriteStream,
+	{environment, err, signal}: Pick<Surroundings, 'environment' | 'err' | 'signal'>,
 ): Promise<number> {
 	const {iso, disk, folder, ...rest} = options;
 	await mkdir(folder, {recursive: true});
@@ -69,14 +67,15 @@ async function bootInteractively(
 	err.write(
 		`accelerator: ${await findAccelerator()}; disk: ${disk}; ssh: port ${rest.sshPort} on 127.0.0.1; Ctrl+A X ends the machine\n`,
 	);
-	await runInteractive({
+	const machine = {
 		...rest,
 		folder,
-		disks: [{path: disk, format: 'qcow2', bus: 'nvme', serial: 'BRINGUP-1'}],
+		disks: [{path: disk, format: 'qcow2', bus: 'nvme', serial: 'BRINGUP-1'}] as const,
 		cdrom: iso,
 		mac: '52:54:00:62:75:01',
 		isolated: false,
 		terminal: {window: Boolean(environment['DISPLAY'] || environment['WAYLAND_DISPLAY'])},
-	});
+	};
+	await runInteractive(machine, signal);
 	return 0;
 }

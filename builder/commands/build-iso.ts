@@ -3,14 +3,14 @@ import {parseArgs} from 'node:util';
 import {findCacheFolder} from '../paths.ts';
 import {makeProgress} from '../progress.ts';
 import {renderTree} from '../render/tree.ts';
-import {UserError} from '../run.ts';
+import {UsageError} from '../run.ts';
 import {keyPath, makePairedKey} from '../workstation.ts';
 import {type CliCommand, defaultIso, load, type Surroundings} from './command.ts';
 
 function readEpoch(environment: Surroundings['environment']): number | undefined {
 	const text = environment['SOURCE_DATE_EPOCH'];
 	if (text === undefined || text === '') return undefined;
-	if (!/^\d+$/.test(text)) throw new UserError(`SOURCE_DATE_EPOCH must be seconds since 1970, and is ${text}`);
+	if (!/^\d+$/.test(text)) throw new UsageError(`SOURCE_DATE_EPOCH must be seconds since 1970, and is ${text}`);
 	return Number(text);
 }
 
@@ -42,6 +42,8 @@ SOURCE_DATE_EPOCH dates every file. Exit code 0: done. 1: something failed. 2: t
 		const wanted = values.out === undefined ? undefined : resolve(values.out);
 		let loaded = await load(values.profile, surroundings, wanted);
 		const iso = wanted ?? defaultIso(loaded.profile);
+		const {buildIso, prepareOutput} = await import('../build/build.ts');
+		await prepareOutput(iso);
 		const progress = makeProgress(err, values.quiet ?? false);
 		if (loaded.needsKey) {
 			await makePairedKey(iso, `bringup ${loaded.profile.name}`);
@@ -58,8 +60,8 @@ SOURCE_DATE_EPOCH dates every file. Exit code 0: done. 1: something failed. 2: t
 			epoch: readEpoch(environment),
 			progress,
 			signal,
+			searchPath: environment['PATH'] ?? '',
 		};
-		const {buildIso} = await import('../build/build.ts');
 		const {buildId, made} = await buildIso(profile, await renderTree(profile), options);
 		const seconds = ((performance.now() - began) / 1000).toFixed(1);
 		progress.say(

@@ -3,7 +3,7 @@ import {readSecrets, type Secrets} from '../build/medium.ts';
 import {type CompleteProfile, completeProfile, wantsKeys} from '../profile/complete.ts';
 import {ProfileError} from '../profile/faults.ts';
 import {findProfile, loadProfile, type Profile, placeFacts} from '../profile/profile.ts';
-import {UserError} from '../run.ts';
+import {UsageError} from '../run.ts';
 import {readMirrors, readOwnKeys, readPairedKey} from '../workstation.ts';
 
 /** What a command gets from the process. */
@@ -33,7 +33,7 @@ export const defaultIso = (profile: Pick<Profile, 'name'>) => resolve('out', `${
 
 /** Loads a profile and fills in what it leaves to this workstation. Throws a ProfileError with every fault at once. */
 export async function load(name: string | undefined, {environment}: Surroundings, out?: string): Promise<Loaded> {
-	if (name === undefined) throw new UserError('which profile? Say --profile NAME, such as --profile node');
+	if (name === undefined) throw new UsageError('which profile? Say --profile NAME, such as --profile node');
 	const profile = await loadProfile(await findProfile(name));
 	const needsMirror = profile.fields.debian.mirror === undefined;
 	const mirrors = needsMirror ? await readMirrors() : {mirror: undefined, securityMirror: undefined};

@@ -4,8 +4,17 @@ import {parseArgs} from 'node:util';
 import {machineSchema, planSequence, probeRecord, type RecordedMachine, sequences} from '../../firstboot/sequence.ts';
 import {packageFolder} from '../paths.ts';
 import {makeMachine} from '../render/tree.ts';
-import {UserError} from '../run.ts';
+import {UsageError, UserError} from '../run.ts';
 import {type CliCommand, load, noteKey} from './command.ts';
+
+async function readRecord(path: string): Promise<RecordedMachine> {
+	const text = await readFile(path, 'utf8');
+	try {
+		return JSON.parse(text) as RecordedMachine;
+	} catch (error) {
+		throw new UsageError(`${path} is no record of a machine; make one with: bringup plan --record`, {cause: error});
+	}
+}
 
 export const plan: CliCommand = {
 	summary: 'show the steps that install and provision would take',
@@ -20,8 +29,7 @@ export const plan: CliCommand = {
 			options: {profile: {type: 'string'}, machine: {type: 'string'}, json: {type: 'boolean'}},
 		});
 		const {profile, secrets, needsKey} = await load(values.profile, surroundings);
-		const text = await readFile(values.machine ?? join(packageFolder, 'firstboot/machines/blank.json'), 'utf8');
-		const record = JSON.parse(text) as RecordedMachine;
+		const record = await readRecord(values.machine ?? join(packageFolder, 'firstboot/machines/blank.json'));
 		const stands = Object.fromEntries([...secrets.keys()].map(path => [path, 'secret']));
 		const probe = probeRecord({...record, files: {...record.files, ...stands}});
 		if (needsKey) surroundings.err.write(noteKey);

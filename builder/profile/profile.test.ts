@@ -98,7 +98,7 @@ const table: [title: string, yaml: string, fault: string | RegExp][] = [
 	],
 	[
 		'a time zone of no place',
-		whole.replace('hostname: node,', 'hostname: node, timezone: Mars/Base,'),
+		whole.replace('hostname: node,', 'hostname: node, timezone: here and there,'),
 		/identity\.timezone: expected a time zone/,
 	],
 	[

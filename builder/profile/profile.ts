@@ -1,7 +1,7 @@
-import {access, readdir} from 'node:fs/promises';
+import {readdir, stat} from 'node:fs/promises';
 import {basename, join, resolve} from 'node:path';
 import {packageFolder} from '../paths.ts';
-import {UserError} from '../run.ts';
+import {UsageError} from '../run.ts';
 import {explainIssues, suggest} from './explain.ts';
 import {checkFacts, type FalseFact, type Sections} from './facts.ts';
 import {type Fault, formatPath, ProfileError} from './faults.ts';
@@ -17,22 +17,18 @@ export interface Profile {
 	source: Source;
 }
 
-const isThere = (path: string) =>
-	access(path).then(
-		() => true,
-		() => false,
-	);
+const isThere = async (path: string) => (await stat(path).catch(() => undefined))?.isFile() ?? false;
 
 async function listProfiles(folder: string): Promise<string[]> {
 	const files = await readdir(folder).catch(() => []);
 	return files.filter(file => file.endsWith('.yaml')).map(file => basename(file, '.yaml'));
 }
 
-/** The file of a profile: a path, or a name in ./profiles or among those that bringup ships. Throws a UserError when there is none. */
+/** The file of a profile: a path, or a name in ./profiles or among those that bringup ships. Throws a UsageError when there is none. */
 export async function findProfile(given: string): Promise<string> {
 	if (/[/\\]|\.ya?ml$/.test(given)) {
 		if (await isThere(given)) return resolve(given);
-		throw new UserError(`there is no profile ${given}`);
+		throw new UsageError(`there is no profile ${given}`);
 	}
 	const folders = [resolve('profiles'), join(packageFolder, 'profiles')];
 	for (const folder of folders) {
@@ -40,7 +36,7 @@ export async function findProfile(given: string): Promise<string> {
 		if (await isThere(path)) return path;
 	}
 	const names = [...new Set((await Promise.all(folders.map(listProfiles))).flat())];
-	throw new UserError(
+	throw new UsageError(
 		`there is no profile "${given}"${suggest(given, names)}; there are: ${names.join(', ') || 'none'}. A path works too: --profile ./my.yaml`,
 	);
 }
@@ -62,6 +58,11 @@ function parseSections(value: unknown): Sections {
 
 /** Reads a profile. Throws a ProfileError with every fault at once. */
 export async function loadProfile(path: string): Promise<Profile> {
+	const name = basename(path).replace(/\.ya?ml$/, '');
+	if (!/^[A-Za-z0-9][A-Za-z0-9._-]*$/.test(name))
+		throw new UsageError(
+			`artefacts are named after the profile, and ${JSON.stringify(name)} is no name of letters, digits, dot, dash and underscore; rename the file`,
+		);
 	const {source, faults} = await loadSource(path);
 	if (faults.length > 0) throw new ProfileError(faults);
 	const result = profileSchema.safeParse(source.value ?? {});
@@ -74,5 +75,5 @@ export async function loadProfile(path: string): Promise<Profile> {
 		);
 		throw new ProfileError(all);
 	}
-	return {name: basename(path).replace(/\.ya?ml$/, ''), path, fields: result.data, source};
+	return {name, path, fields: result.data, source};
 }

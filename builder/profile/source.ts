@@ -1,4 +1,4 @@
-import {readFile, realpath} from 'node:fs/promises';
+import {readFile, realpath, stat} from 'node:fs/promises';
 import {dirname, resolve} from 'node:path';
 import {isAlias, isMap, isScalar, isSeq, LineCounter, type Node, parseDocument} from 'yaml';
 import {type Fault, type Place, showPath} from './faults.ts';
@@ -46,7 +46,9 @@ async function parseFile(path: string): Promise<File> {
 	const placeOf = (node: Node | null | undefined, fallback: Place) =>
 		node?.range ? place(node.range[0], node.range[1]) : fallback;
 	const walk = (given: unknown, path: FieldPath, name: Place) => {
-		const node = (isAlias(given) ? given.resolve(document) : given) as Node | null | undefined;
+		// What an alias stands for has its own place; its fields here are told at the alias.
+		const node = (isAlias(given) ? null : given) as Node | null | undefined;
+		if (isAlias(given)) name = placeOf(given, name);
 		const value = isMap(node) || isSeq(node) ? {...placeOf(node, name), length: 1} : placeOf(node, name);
 		tree.set(keyOf(path), {value, name});
 		if (isMap(node)) {
@@ -61,7 +63,16 @@ async function parseFile(path: string): Promise<File> {
 		}
 	};
 	walk(document.contents, [], place(0, 1));
-	return {value: faults.length > 0 ? undefined : document.toJS(), tree, faults};
+	if (faults.length > 0) return {value: undefined, tree, faults};
+	try {
+		return {value: JSON.parse(JSON.stringify(document.toJS())), tree, faults}; // also refuses what contains itself
+	} catch (error) {
+		return {
+			value: undefined,
+			tree,
+			faults: [{path: '', message: (error as Error).message.split('\n')[0] ?? '', place: place(0, 1)}],
+		};
+	}
 }
 
 type Plain = Record<string, unknown>;
@@ -92,7 +103,8 @@ async function loadChain(path: string, chain: readonly string[]): Promise<File> 
 	const place = file.tree.get('["extends"]')?.value as Place;
 	const fail = (message: string): File => ({...file, faults: [...file.faults, {path: 'extends', message, place}]});
 	const parentPath = await realpath(resolve(dirname(path), parent)).catch(() => undefined);
-	if (parentPath === undefined)
+	const isFile = parentPath !== undefined && (await stat(parentPath)).isFile();
+	if (!isFile)
 		return fail(`there is no file ${showPath(resolve(dirname(path), parent))}; the path is relative to this profile`);
 	if ([...chain, path].includes(parentPath)) {
 		return fail(

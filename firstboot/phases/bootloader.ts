@@ -56,7 +56,7 @@ export const bootloader: Phase<typeof installSchema> = {
 				why: `install GRUB for ${uefi ? 'UEFI' : 'BIOS'}`,
 			},
 			{do: 'run', command: ['chroot', target, 'update-grub'], why: 'write the boot menu'},
-			{do: 'run', command: ['sync', '--file-system', target], why: 'make it durable'},
+			{do: 'run', command: ['sync', '--file-system', target, esp], why: 'make it durable'},
 			{do: 'write', path: chain, content, mode: 0o644, why: 'tell the medium that this disk is installed'},
 		];
 	},

@@ -1,4 +1,4 @@
-import {chooseDisk, explainDisks, installSchema, readDisks} from '../disks.ts';
+import {choicePath, chooseDisk, explainDisks, installSchema, readDisks} from '../disks.ts';
 import {type Phase, planFile} from '../phase.ts';
 
 /** Picks the disk, and leaves on record why it was this one. Every later phase picks again and must come to the same. */
@@ -9,8 +9,7 @@ export const disk: Phase<typeof installSchema> = {
 		const chosen = await chooseDisk(config, probe);
 		const identity = [chosen.model, chosen.serial, `${(chosen.size / 1e9).toFixed(1)} GB`].filter(Boolean).join(', ');
 		const record = `${chosen.path}\n${explainDisks(config.disk, await readDisks(probe))}\n`;
-		const earlier = await probe.read('/run/bringup/disk.txt');
-		if (earlier?.split('\n')[0] === chosen.path) return [];
-		return planFile(probe, '/run/bringup/disk.txt', record, `take ${chosen.name} (${identity})`);
+		if ((await probe.read(choicePath)) !== undefined) return [];
+		return planFile(probe, choicePath, record, `take ${chosen.name} (${identity})`);
 	},
 };

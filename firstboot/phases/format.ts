@@ -1,5 +1,14 @@
 import {chooseDisk, type Disk, installSchema, target} from '../disks.ts';
-import {isBegun, type Layout, partitionPath, partitions, readLayout, readSignatures, readTable} from '../layout.ts';
+import {
+	isBegun,
+	type Layout,
+	labels,
+	partitionPath,
+	partitions,
+	readLayout,
+	readSignatures,
+	readTable,
+} from '../layout.ts';
 import {type Command, type Phase, type Probe, readMounts, type Step} from '../phase.ts';
 
 interface FileSystem {
@@ -11,38 +20,58 @@ interface FileSystem {
 	make: Command;
 }
 
-function listFileSystems(disk: Disk, layout: Layout): FileSystem[] {
+function listFileSystems(disk: Disk, layout: Layout): {esp: FileSystem; root: FileSystem} {
 	const [root, esp] = [partitionPath(disk, partitions.root), partitionPath(disk, partitions.esp)];
 	const volume = layout.espVolumeId.toUpperCase();
-	return [
-		{
-			device: root,
-			mount: target,
-			type: 'ext4',
-			uuid: layout.rootUuid,
-			make: ['mkfs.ext4', '-q', '-L', 'bringup-root', '-U', layout.rootUuid, root],
-		},
-		{
+	return {
+		esp: {
 			device: esp,
 			mount: `${target}/boot/efi`,
 			type: 'vfat',
 			uuid: `${volume.slice(0, 4)}-${volume.slice(4)}`,
-			make: ['mkfs.vfat', '-F', '32', '-n', 'BRINGUP-ESP', '-i', layout.espVolumeId, esp],
+			make: ['mkfs.vfat', '-F', '32', '-n', labels.esp, '-i', layout.espVolumeId, esp],
 		},
-	];
+		root: {
+			device: root,
+			mount: target,
+			type: 'ext4',
+			uuid: layout.rootUuid,
+			make: ['mkfs.ext4', '-q', '-L', labels.root, '-U', layout.rootUuid, root],
+		},
+	};
 }
 
-/** A partition that holds something else is refused: the disk only looked empty. */
-async function planMake({device, type, uuid, make}: FileSystem, probe: Probe): Promise<Step[]> {
+/** Whether the file system is there. A partition that holds something else is refused, because mkfs would not: the disk only looked empty. */
+async function isMade({device, type, uuid}: FileSystem, probe: Probe): Promise<boolean> {
 	const found = await readSignatures(probe, device);
-	if (found.some(signature => signature.type === type && signature.uuid === uuid)) return [];
+	if (found.some(signature => signature.type === type && signature.uuid === uuid)) return true;
 	const [foreign] = found;
-	if (foreign) {
-		throw new Error(
-			`${device} holds ${foreign.type} that is not ours, left from a partition table that is gone; erase it yourself (wipefs --all), or set install.wipe: any`,
-		);
-	}
-	return [{do: 'run', command: make, why: `make ${type} on ${device}`}];
+	if (!foreign) return false;
+	throw new Error(
+		`${device} holds ${foreign.type} that is not ours, left from a partition table that is gone; erase it yourself (wipefs --all), or set install.wipe: any`,
+	);
+}
+
+/** The root is made last and vouches for the ESP: of a FAT that a power cut has torn, the first sector alone looks whole. */
+async function planMake({esp, root}: ReturnType<typeof listFileSystems>, probe: Probe): Promise<Step[]> {
+	const espMade = await isMade(esp, probe);
+	const rootMade = await isMade(root, probe);
+	const missing = rootMade ? (espMade ? [] : [esp]) : [esp, root];
+	return missing.map(({make, type, device}) => ({do: 'run', command: make, why: `make ${type} on ${device}`}));
+}
+
+/** On a disk that is still blank, as a plan for one sees it, both are made. */
+async function planFileSystems(disk: Disk, layout: Layout, probe: Probe): Promise<Step[]> {
+	const systems = listFileSystems(disk, layout);
+	const signatures = await readSignatures(probe, disk.path);
+	if (isBegun(await readTable(probe, disk.path, signatures), layout)) return planMake(systems, probe);
+	if (signatures.length > 0)
+		throw new Error(`${disk.name} does not carry the partition table of this install; boot the medium again`);
+	return Object.values(systems).map(({make, type, device}) => ({
+		do: 'run',
+		command: make,
+		why: `make ${type} on ${device}`,
+	}));
 }
 
 /** Makes the file systems and mounts them where the installed system is put together. */
@@ -52,16 +81,12 @@ export const format: Phase<typeof installSchema> = {
 	async plan(config, probe) {
 		const disk = await chooseDisk(config, probe);
 		const layout = await readLayout(probe, disk);
-		const table = await readTable(probe, disk.path, await readSignatures(probe, disk.path));
-		const partitioned = isBegun(table, layout);
+		const steps = await planFileSystems(disk, layout, probe);
 		const mounted = await readMounts(probe);
-		const steps: Step[] = [];
-		for (const system of listFileSystems(disk, layout)) {
-			const make: Step = {do: 'run', command: system.make, why: `make ${system.type} on ${system.device}`};
-			steps.push(...(partitioned ? await planMake(system, probe) : [make]));
-			if (mounted.includes(system.mount)) continue;
-			const command: Command = ['mount', '-o', 'X-mount.mkdir', '-t', system.type, system.device, system.mount];
-			steps.push({do: 'run', command, why: `mount it at ${system.mount}`});
+		const {esp, root} = listFileSystems(disk, layout);
+		for (const {type, device, mount} of [root, esp].filter(({mount}) => !mounted.includes(mount))) {
+			const command: Command = ['mount', '-o', 'X-mount.mkdir', '-t', type, device, mount];
+			steps.push({do: 'run', command, why: `mount it at ${mount}`});
 		}
 		return steps;
 	},

@@ -50,9 +50,9 @@ function table({id = layout.tableId, name = unfinishedName, uuid = layout.rootPa
 }
 
 const made = {
-	[signatures(`${device}-part3`)]: {signatures: [{type: 'ext4', uuid: layout.rootUuid}]},
+	[signatures(`${device}-part3`)]: {signatures: [{type: 'ext4', uuid: layout.rootUuid, label: 'bringup-root'}]},
 	[signatures(`${device}-part2`)]: {
-		signatures: [{type: 'vfat', uuid: layout.espVolumeId.toUpperCase().replace(/^.{4}/, '$&-')}],
+		signatures: [{type: 'vfat', uuid: layout.espVolumeId.toUpperCase().replace(/^.{4}/, '$&-'), label: 'BRINGUP-ESP'}],
 	},
 };
 
@@ -114,21 +114,68 @@ test('a board with a placeholder for its identity is never the same machine', as
 });
 
 test('an install that never booted is begun anew by another build', async t => {
-	const other = machine(table({uuid: '33333333-3333-3333-3333-333333333333'}));
+	const other = machine({...table({uuid: '33333333-3333-3333-3333-333333333333'}), ...made});
 	const steps = await partition.plan(config, other);
 	t.regex(steps[0]?.why ?? '', /an install that never booted/);
+});
+
+test('what an install that never booted found on the disk is not erased by the next one', async t => {
+	const foreign = {
+		...made,
+		[signatures(`${device}-part3`)]: {signatures: [{type: 'ext4', uuid: 'x', label: 'precious'}]},
+	};
+	const probe = machine({...table({uuid: '33333333-3333-3333-3333-333333333333'}), ...foreign});
+	await t.throwsAsync(partition.plan(config, probe), {message: /is not empty/});
+});
+
+test('a disk that this very medium has installed is not installed again, whatever the policy', async t => {
+	const done = machine(table({name: 'bringup-root'}));
+	for (const wipe of ['empty', 'same-machine', 'any'] as const) {
+		await t.throwsAsync(partition.plan({...config, wipe}, done), {message: /was installed by this very medium/});
+	}
+});
+
+test('a disk that cannot be read is not empty', async t => {
+	const unreadable = {[`dd if=${device} of=/dev/null bs=1M count=4 status=none`]: undefined};
+	await t.throwsAsync(partition.plan(config, machine(unreadable)), {message: /no answer to: dd/});
+});
+
+test('with wipe: any what was hidden in an empty disk may go too', async t => {
+	const steps = await partition.plan({...config, wipe: 'any'}, machine({}));
+	t.is(commandsOf(steps)[0], `sfdisk --wipe-partitions always ${device}`);
+});
+
+test('another disk than the one that was picked stops the install', async t => {
+	const probe = machine({}, {'/run/bringup/disk.txt': '/dev/disk/by-diskseq/7\n'});
+	for (const phase of [partition, format, unpack, bootloader]) {
+		await t.throwsAsync(phase.plan(config, probe), {message: /the disks have changed since one was picked/});
+	}
+});
+
+test('a disk that lost its table between two phases is not formatted', async t => {
+	const other = machine({...table({id: '44444444-4444-4444-4444-444444444444'})});
+	await t.throwsAsync(format.plan(config, other), {message: /does not carry the partition table of this install/});
+});
+
+test('a torn ESP is made again until the root is there', async t => {
+	const noRoot = {...made, [signatures(`${device}-part3`)]: {signatures: []}};
+	const commands = commandsOf(await format.plan(config, machine({...table(), ...noRoot})));
+	t.deepEqual(
+		commands.map(command => command.split(' ')[0]),
+		['mkfs.vfat', 'mkfs.ext4', 'mount', 'mount'],
+	);
 });
 
 test('a wipefs that cannot answer is not an empty disk', async t => {
 	await t.throwsAsync(partition.plan(config, machine({[signatures(device)]: undefined})), {message: /no answer/});
 });
 
-test('cut after partitioning: the file systems are made and mounted, root first', async t => {
+test('cut after partitioning: the ESP is made, then the root, and they are mounted root first', async t => {
 	const none = {[signatures(`${device}-part2`)]: {signatures: []}, [signatures(`${device}-part3`)]: {signatures: []}};
 	const commands = commandsOf(await format.plan(config, machine({...table(), ...none})));
 	t.deepEqual(
 		commands.map(command => command.split(' ')[0]),
-		['mkfs.ext4', 'mount', 'mkfs.vfat', 'mount'],
+		['mkfs.vfat', 'mkfs.ext4', 'mount', 'mount'],
 	);
 	t.false(commands.some(command => / -(ff?|F)( |$)/.test(command.replace('-F 32', ''))));
 });
@@ -156,8 +203,8 @@ test('a partition that holds something else is refused', async t => {
 test('layers are unpacked lowest first, and recorded only when they are durable', async t => {
 	const steps = await unpack.plan(config, machine({}));
 	t.deepEqual(commandsOf(steps), [
-		'unsquashfs -force -no-progress -dest /target /run/live/medium/live/10-base.squashfs',
-		'unsquashfs -force -no-progress -dest /target /run/live/medium/live/20-profile.squashfs',
+		'unsquashfs -force -no-progress -dest /target /run/live/medium/live-0123456789abcdef/10-base.squashfs',
+		'unsquashfs -force -no-progress -dest /target /run/live/medium/live-0123456789abcdef/20-profile.squashfs',
 		'write',
 		'sync --file-system /target',
 		'write',
@@ -173,7 +220,7 @@ test('unpacked layers of this build need nothing, those of another are unpacked 
 });
 
 test('a medium without layers is damaged', async t => {
-	await t.throwsAsync(unpack.plan(config, machine({'find /run/live/medium/live -name *.squashfs': ''})), {
+	await t.throwsAsync(unpack.plan(config, machine({'find /run/live/medium -maxdepth 2 -name *.squashfs': ''})), {
 		message: /the medium is damaged/,
 	});
 });

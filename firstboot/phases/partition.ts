@@ -3,16 +3,16 @@ import {
 	finishedName,
 	isBegun,
 	type Layout,
+	labels,
 	partitionPath,
 	partitions,
 	readLayout,
 	readSignatures,
 	readTable,
-	type Signature,
 	type Table,
 	unfinishedName,
 } from '../layout.ts';
-import type {Phase, Step} from '../phase.ts';
+import type {Phase, Probe, Step} from '../phase.ts';
 
 const types = {
 	bios: '21686148-6449-6E6F-744E-656564454649',
@@ -20,23 +20,51 @@ const types = {
 	root: '4F68BCE3-E8CD-4DB1-96E7-FBCAF984B709', // root of x86-64, Discoverable Partitions Specification
 };
 
-/** Why the disk's content may be erased, or undefined when it may not. */
-function findConsent(
-	wipe: Install['wipe'],
-	found: readonly Signature[],
-	table: Table | undefined,
-	layout: Layout,
-): string | undefined {
-	if (found.length === 0) return 'the disk is empty';
+/** Whether the disk holds nothing but an install of ours that never booted. */
+async function isUnfinished(disk: Disk, table: Table | undefined, layout: Layout, probe: Probe): Promise<boolean> {
 	const root = table?.partitions.find(({number}) => number === partitions.root);
-	const ours = table?.id === layout.tableId;
-	if (ours && root?.name === unfinishedName) return 'an install that never booted';
-	if (wipe === 'any') return 'wipe: any';
-	if (wipe === 'same-machine' && layout.identified && ours && root?.name === finishedName) return 'wipe: same-machine';
-	return undefined;
+	if (table?.id !== layout.tableId || root?.name !== unfinishedName) return false;
+	const held = await Promise.all(
+		[partitions.esp, partitions.root].map(number => readSignatures(probe, partitionPath(disk, number))),
+	);
+	const ours: (string | null)[] = Object.values(labels);
+	return held.flat().every(({label}) => ours.includes(label));
 }
 
-async function refuse(config: Install, disk: Disk, probe: Parameters<Phase['plan']>[1]): Promise<never> {
+/** Why the disk's content may be erased, or undefined when it may not. */
+async function findConsent(
+	config: Install,
+	disk: Disk,
+	table: Table | undefined,
+	layout: Layout,
+	probe: Probe,
+): Promise<string | undefined> {
+	if (await isUnfinished(disk, table, layout, probe)) return 'an install that never booted';
+	const root = table?.partitions.find(({number}) => number === partitions.root);
+	if (table?.id === layout.tableId && root?.name === finishedName) {
+		if (root.uuid === layout.rootPartUuid) {
+			throw new Error(
+				`${disk.name} was installed by this very medium. Remove the medium and boot the disk; to install it anew, build the medium again with a changed profile, or erase the disk (wipefs --all)`,
+			);
+		}
+		if (config.wipe === 'same-machine' && layout.identified) return 'wipe: same-machine';
+	}
+	return config.wipe === 'any' ? 'wipe: any' : undefined;
+}
+
+/** An empty disk reads as one: libblkid takes a sector that cannot be read for one without a signature. */
+async function checkEmpty(disk: Disk, probe: Probe): Promise<void> {
+	if (disk.contents !== 'empty') {
+		throw new Error(
+			`${disk.name} shows no signature to wipefs, but lsblk sees: ${disk.contents}. Look at it before anything is written to it`,
+		);
+	}
+	await probe.output(['dd', `if=${disk.path}`, 'of=/dev/null', 'bs=1M', 'count=4', 'status=none']);
+	const end = Math.max(0, Math.floor(disk.size / 2 ** 20) - 4);
+	await probe.output(['dd', `if=${disk.path}`, 'of=/dev/null', 'bs=1M', `skip=${end}`, 'status=none']);
+}
+
+async function refuse(config: Install, disk: Disk, probe: Probe): Promise<never> {
 	throw new Error(
 		[
 			`${disk.name} (${[disk.model, disk.serial].filter(Boolean).join(', ')}) is not empty, and install.wipe is ${config.wipe}`,
@@ -76,14 +104,18 @@ export const partition: Phase<typeof installSchema> = {
 		const found = await readSignatures(probe, disk.path);
 		const table = await readTable(probe, disk.path, found);
 		if (isBegun(table, layout)) return [];
-		const consent = findConsent(config.wipe, found, table, layout) ?? (await refuse(config, disk, probe));
-		const erased = found.length > 0;
+		if (found.length === 0) await checkEmpty(disk, probe);
+		const consent =
+			found.length === 0
+				? 'the disk is empty'
+				: ((await findConsent(config, disk, table, layout, probe)) ?? (await refuse(config, disk, probe)));
+		const given = found.length > 0 || config.wipe === 'any';
 		return [
-			...(erased ? planWipe(disk, consent) : []),
+			...(found.length > 0 ? planWipe(disk, consent) : []),
 			{
 				do: 'run',
 				// Signatures inside the new partitions are kept unless the profile gave the disk's content up: format refuses them.
-				command: ['sfdisk', '--wipe-partitions', erased ? 'always' : 'never', disk.path],
+				command: ['sfdisk', '--wipe-partitions', given ? 'always' : 'never', disk.path],
 				stdin: formatTable(layout),
 				why: `partition ${disk.name} (${disk.model}, serial ${disk.serial || 'none'}; ${consent})`,
 			},

@@ -7,7 +7,7 @@ import {probeRecord, type RecordedMachine} from '../record.ts';
 import {identitySchema} from '../users.ts';
 import {identity} from './identity.ts';
 import {network} from './network.ts';
-import {link} from './preflight.ts';
+import {link, name} from './preflight.ts';
 
 const read = (name: string) => JSON.parse(readFileSync(`firstboot/machines/${name}.json`, 'utf8')) as RecordedMachine;
 const blank = read('blank');
@@ -143,4 +143,22 @@ test('cut between the files and the service: networkd is started', async t => {
 		'start networkd',
 		'wait until mgmt is a port of br0',
 	]);
+});
+
+test('a name of Debian, a group that nobody makes, a zone that is none: told before anything is erased', async t => {
+	const [user] = person.users;
+	const refused: [changes: object, message: RegExp][] = [
+		[{users: [{...user, name: 'root'}]}, /root is a name of Debian's own/],
+		[{users: [{...user, name: 'sudo'}]}, /sudo is a name of Debian's own/],
+		[{users: [{...user, groups: ['docker']}]}, /docker, which no package of the image makes/],
+		[{timezone: 'Mars/Base'}, /no time zone Mars\/Base/],
+	];
+	for (const [changes, message] of refused)
+		await t.throwsAsync(name.plan({...person, ...changes}, machine(blank)), {message});
+	t.deepEqual(await name.plan(person, machine(blank)), []);
+});
+
+test('a card that is added does not take the management link away', async t => {
+	const links = [...(provisioned.commands['ip -json -details link show'] as object[]), card];
+	t.deepEqual(await network.plan(net, machine(provisioned, {'ip -json -details link show': links})), []);
 });

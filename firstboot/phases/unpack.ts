@@ -2,14 +2,14 @@ import {chooseDisk, installSchema, target} from '../disks.ts';
 import {type Layout, readLayout} from '../layout.ts';
 import type {Phase, Step} from '../phase.ts';
 
-const layersFolder = '/run/live/medium/live';
+const medium = '/run/live/medium';
 const marker = `${target}/var/lib/bringup/unpacked`;
 
 function formatFstab(layout: Layout): string {
 	return [
 		'# Written by the installer.',
 		`UUID=${layout.rootUuid} / ext4 errors=remount-ro 0 1`,
-		`PARTUUID=${layout.espPartUuid} /boot/efi vfat umask=0077 0 2`,
+		`PARTUUID=${layout.espPartUuid} /boot/efi vfat umask=0077,nofail 0 2`,
 		'',
 	].join('\n');
 }
@@ -21,10 +21,9 @@ export const unpack: Phase<typeof installSchema> = {
 	async plan(config, probe) {
 		const layout = await readLayout(probe, await chooseDisk(config, probe));
 		if ((await probe.read(marker)) === layout.buildId) return [];
-		const found = await probe.output(['find', layersFolder, '-name', '*.squashfs']);
+		const found = await probe.output(['find', medium, '-maxdepth', '2', '-name', '*.squashfs']);
 		const layers = found.split('\n').filter(Boolean).sort();
-		if (layers.length === 0)
-			throw new Error(`there is no layer in ${layersFolder}; the medium is damaged: write it again`);
+		if (layers.length === 0) throw new Error(`there is no layer in ${medium}; the medium is damaged: write it again`);
 		const unsquash = layers.map((layer): Step => {
 			return {
 				do: 'run',

@@ -1,0 +1,50 @@
+import {readFile} from 'node:fs/promises';
+import {tmpdir} from 'node:os';
+import {join} from 'node:path';
+import test from 'ava';
+import {withFolder} from './folder.ts';
+import {checkPrograms, ProgramError, pipe, run, runLong} from './run.ts';
+
+test('a program that fails gives its command, its output and its log', t =>
+	withFolder(tmpdir(), async folder => {
+		const log = join(folder, 'log');
+		const error = await t.throwsAsync(run(['ls', '/nonexistent'], {log}), {instanceOf: ProgramError});
+		t.is(error?.message, 'ls exited with 2');
+		t.regex(error?.output ?? '', /nonexistent/);
+		t.regex(await readFile(log, 'utf8'), /^\$ ls \/nonexistent\n.*nonexistent/);
+	}));
+
+test('a program that is not installed is named with its package', async t => {
+	await t.throwsAsync(checkPrograms(['ls', 'mksquashfs', 'no-such'], '/nonexistent:/bin'), {
+		message: /no-such.*apt-get install/,
+	});
+	await t.throwsAsync(checkPrograms(['mformat'], '/nonexistent'), {
+		message: /apt-get install --no-install-recommends mtools/,
+	});
+	await checkPrograms(['ls'], '/nonexistent:/bin:/usr/bin');
+	await t.throwsAsync(runLong(['no-such-program']), {message: /^no-such-program is not installed/});
+});
+
+test('one program feeds another', t =>
+	withFolder(tmpdir(), async folder => {
+		const out = join(folder, 'out');
+		await pipe(['seq', '100000'], ['tee', out]);
+		t.is((await readFile(out, 'utf8')).split('\n').length, 100_001);
+	}));
+
+test('of two programs in a pipe the one that failed first is named, and the other does not wait for ever', async t => {
+	t.timeout(20_000);
+	await t.throwsAsync(pipe(['head', '-c', '300000000', '/dev/zero'], ['false']), {message: 'false exited with 1'});
+	await t.throwsAsync(pipe(['false'], ['cat']), {message: 'false exited with 1'});
+});
+
+test('a log on a full disk hides nothing', async t => {
+	t.timeout(20_000);
+	await t.throwsAsync(run(['ls', '/nonexistent'], {log: '/dev/full'}), {message: 'ls exited with 2'});
+	t.is(await run(['echo', 'fine'], {log: '/dev/full'}), 'fine\n');
+});
+
+test('an abort ends the program', async t => {
+	t.timeout(20_000);
+	await t.throwsAsync(runLong(['sleep', '60'], {signal: AbortSignal.timeout(200)}), {message: 'sleep was interrupted'});
+});
