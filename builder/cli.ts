@@ -43,7 +43,7 @@ const systemErrors: Record<string, string> = {
 
 function formatProgramError({message, command, output, log}: ProgramError): string {
 	const tail = output.trimEnd().split('\n').slice(-12);
-	const full = /No space left on device/.test(output)
+	const full = /No space left on device|exceeds free space on media/.test(output)
 		? ['the disk is full: free some space, or choose other places with --out and --cache']
 		: [];
 	return [

@@ -13,7 +13,9 @@ async function findMediumPartition(probe: Probe): Promise<string | undefined> {
 	const {blockdevices} = JSON.parse(await probe.output(listBlockDevices)) as {blockdevices: Node[]};
 	const isMedium = (node: Node): boolean =>
 		node.mountpoints.some(mount => mount?.startsWith('/run/live/')) || Boolean(node.children?.some(isMedium));
-	return blockdevices.find(isMedium)?.children?.find(({fstype}) => fstype === 'vfat')?.path;
+	// The layers' loop devices are mounted below /run/live too; only a disk has partitions.
+	const partitions = blockdevices.filter(isMedium).flatMap(({children}) => children ?? []);
+	return partitions.find(({fstype}) => fstype === 'vfat')?.path;
 }
 
 /** The steps that keep the log of a failed install where a person can read it: on the stick, and on the disk where it has an ESP. */

@@ -11,8 +11,10 @@ import {run} from '../builder/run.ts';
 export const folder = resolve('out/test');
 export const evidence = resolve('out/evidence');
 
-/** The only cache: that of the person who runs the tests. */
-const cache = process.env['XDG_CACHE_HOME'] || join(homedir(), '.cache');
+const xdgCache = process.env['XDG_CACHE_HOME'] || join(homedir(), '.cache');
+
+/** The cache of the person who runs the tests. */
+export const userCache = join(xdgCache, 'bringup');
 
 /** An ISO, and how to log in to what it installs. */
 export interface Artefact {
@@ -27,7 +29,7 @@ export async function buildIso(profile: string): Promise<Artefact> {
 	await mkdir(home, {recursive: true});
 	const iso = join(folder, `${name}.iso`);
 	await run(['npm', 'run', 'build-iso', '--', '--profile', profile, '--out', iso], {
-		env: {HOME: home, XDG_CACHE_HOME: cache},
+		env: {HOME: home, XDG_CACHE_HOME: xdgCache},
 	});
 	return {iso, login: {user: 'admin', key: join(folder, `${name}.ssh-key`)}};
 }
