@@ -16,8 +16,6 @@ const maximumAge = 24 * 3600 * 1000;
 export interface Index {
 	folder: string;
 	debian: Debian;
-	/** When the lists were last compared with the archive. */
-	checkedAt: Date;
 	/** Of the signed release files: the same digest, the same archive. */
 	digest: string;
 	/** The newest release file's own date, in seconds since 1970. */
@@ -164,7 +162,7 @@ export async function openIndex(debian: Debian, options: IndexOptions): Promise<
 		throw new UserError(
 			`the archive at ${debian.mirror} gave no signed release file for ${debian.release}, its updates and its security updates`,
 		);
-	return {folder, debian, checkedAt: (await stat(stamp)).mtime, ...release};
+	return {folder, debian, ...release};
 }
 
 /** The names of debian.packages that the release does not have, as faults. */
