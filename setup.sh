@@ -36,7 +36,6 @@ test lb live-build checks the rendered live-build tree
 test sfdisk fdisk makes disks with foreign data
 test mkfs.ext4 e2fsprogs makes disks with foreign data
 test systemd-analyze systemd checks the rendered units
-test visudo sudo checks the rendered sudoers file
 ROWS
 }
 

@@ -151,7 +151,7 @@ try {
 } catch (error) {
 	const line = `bringup: error: ${error instanceof Error ? error.message : String(error)}`;
 	process.stderr.write(`${line}\n`);
-	// Run by systemd there is nobody to read this but who stands before the machine.
-	if (!process.stdin.isTTY) await findConsoles().then(say => say(line));
+	// Of these nobody reads the standard error but who stands before the machine.
+	if (process.argv[2] === 'install' || process.argv[2] === 'provision') await findConsoles().then(say => say(line));
 	process.exitCode = 1;
 }

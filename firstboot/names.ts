@@ -18,25 +18,24 @@ const normalize = (name: string) =>
 		.replace(/[^a-z0-9-]+/g, '-')
 		.replace(/^-+|-+$/g, '');
 
+async function readMac(probe: Probe): Promise<string> {
+	const [link] = await readLinks(probe);
+	if (link) return link.mac.replaceAll(':', '');
+	throw new Error('identity.hostname asks for {mac}, and this machine shows no wired link; use a plain name');
+}
+
 /** Whether a name is one that the pattern gives, with whatever MAC address. */
 function fits(name: string, pattern: string): boolean {
-	const parts = pattern.split('{mac}').map(part => part.replace(/[^a-z0-9-]/g, '\\$&'));
-	return parts.length > 1 && new RegExp(`^${parts.join('[0-9a-f]{12}')}$`).test(name);
+	return pattern.includes('{mac}') && new RegExp(`^${pattern.replaceAll('{mac}', '[0-9a-f]{12}')}$`).test(name);
 }
 
 /** The host name of this machine. A name once given stays, also when network cards come and go. */
 export async function resolveHostname(pattern: string, probe: Probe): Promise<string> {
-	const known = pattern.includes('{serial}')
-		? normalize(pattern.replaceAll('{serial}', await readSerial(probe)).replaceAll('{mac}', 'MACMAC')).replaceAll(
-				'macmac',
-				'{mac}',
-			)
-		: pattern;
+	const serial = pattern.includes('{serial}') ? normalize(await readSerial(probe)) : '';
+	const known = pattern.replaceAll('{serial}', serial);
 	const current = (await probe.read('/etc/hostname'))?.trim() ?? '';
 	if (fits(current, known)) return current;
-	const [mac] = known.includes('{mac}') ? await readLinks(probe) : [{mac: ''}];
-	if (!mac) throw new Error('identity.hostname asks for {mac}, and this machine shows no wired link; use a plain name');
-	const name = normalize(known.replaceAll('{mac}', mac.mac.replaceAll(':', '')));
+	const name = known.includes('{mac}') ? known.replaceAll('{mac}', await readMac(probe)) : known;
 	if (/^[a-z0-9][a-z0-9-]{0,62}$/.test(name)) return name;
 	throw new Error(`identity.hostname gives "${name}", which is no host name of 1 to 63 characters`);
 }
