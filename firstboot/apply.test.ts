@@ -13,6 +13,8 @@ async function inFolder(use: (folder: string) => Promise<void>): Promise<void> {
 	}
 }
 
+const silent = () => {};
+
 test('a file is written with its mode, its folders made, and nothing left beside it', t =>
 	inFolder(async folder => {
 		const path = join(folder, 'a/b/c');
@@ -61,9 +63,9 @@ test('a wait ends when its command succeeds, or fails with what it said', t =>
 	inFolder(async folder => {
 		const path = join(folder, 'there');
 		const timer = setTimeout(() => void writeFile(path, ''), 300);
-		await apply({do: 'wait', until: ['test', '-e', path], seconds: 5, why: 'wait'});
+		await apply({do: 'wait', until: ['test', '-e', path], seconds: 5, why: 'wait'}, silent);
 		clearTimeout(timer);
-		await t.throwsAsync(apply({do: 'wait', until: ['ls', join(folder, 'never')], seconds: 0, why: 'wait'}), {
+		await t.throwsAsync(apply({do: 'wait', until: ['ls', join(folder, 'never')], seconds: 0, why: 'wait'}, silent), {
 			message: /did not succeed within 0 s/,
 		});
 	}));
@@ -71,6 +73,6 @@ test('a wait ends when its command succeeds, or fails with what it said', t =>
 test('standard input reaches the program', t =>
 	inFolder(async folder => {
 		const path = join(folder, 'out');
-		await apply({do: 'run', command: ['tee', path], stdin: 'secret', why: 'write'});
+		await apply({do: 'run', command: ['tee', path], stdin: 'secret', why: 'write'}, silent);
 		t.is(await readFile(path, 'utf8'), 'secret');
 	}));

@@ -3,6 +3,7 @@ import {mkdir, open, readFile, realpath, rename, rm} from 'node:fs/promises';
 import {basename, dirname, join} from 'node:path';
 import {setTimeout as sleep} from 'node:timers/promises';
 import {execa} from 'execa';
+import {fetchFile} from './fetch.ts';
 import type {Command, Probe, Step} from './phase.ts';
 
 const environment = {LC_ALL: 'C.UTF-8', PATH: '/usr/sbin:/usr/bin:/sbin:/bin'};
@@ -113,14 +114,17 @@ async function wait(until: Command, seconds: number): Promise<void> {
 	}
 }
 
-/** Performs one step on the machine. Throws a CommandError when a program fails. */
-export async function apply(step: Step): Promise<void> {
+/** Performs one step on the machine; says what it waits for. Throws a CommandError when a program fails. */
+export async function apply(step: Step, say: (line: string) => void): Promise<void> {
 	switch (step.do) {
 		case 'run':
 			await run(step.command, step.stdin);
 			return;
 		case 'write':
 			await writeDurably(step.path, step.content, step.mode);
+			return;
+		case 'fetch':
+			await fetchFile(step, say);
 			return;
 		case 'wait':
 			await wait(step.until, step.seconds);

@@ -80,7 +80,7 @@ async function keepEvidence(status: Status): Promise<void> {
 	const steps = await planEvidence(log, machineProbe).catch(() => []);
 	for (const step of steps) {
 		status.say(`bringup: ${step.why}`);
-		await apply(step).catch(error => status.say(`bringup: could not: ${String(error)}`)); // one place may be broken, the next not
+		await apply(step, line => status.say(line)).catch(error => status.say(`bringup: could not: ${String(error)}`)); // one place may be broken, the next not
 	}
 	status.say('bringup: nothing more is written; the machine may be switched off');
 }
@@ -113,7 +113,7 @@ async function runSequence(name: keyof typeof sequences): Promise<boolean> {
 	} else if (!done) {
 		await keepEvidence(status);
 	}
-	if (reboot) await apply(reboot);
+	if (reboot) await apply(reboot, say);
 	return done;
 }
 

@@ -15,6 +15,7 @@ export interface Probe {
 export type Step = {why: string} & (
 	| {do: 'run'; command: Command; stdin?: string} // stdin may hold a secret; it is never logged
 	| {do: 'write'; path: string; content: string; mode: number}
+	| {do: 'fetch'; url: string; sha256: string; path: string; mode: number}
 	| {do: 'wait'; until: Command; seconds: number}
 	| {do: 'reboot'}
 );

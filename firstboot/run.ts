@@ -5,7 +5,7 @@ import type {Status} from './status.ts';
 /** The machine as the runner needs it: asked by probe, changed by apply. */
 export interface Door {
 	probe: Probe;
-	apply(step: Step): Promise<void>;
+	apply(step: Step, say: (line: string) => void): Promise<void>;
 }
 
 /** How a sequence ended. */
@@ -38,7 +38,7 @@ async function convergePhase(entry: Entry, machine: Machine, door: Door, status:
 				status.phaseDone(entry.name);
 				return step;
 			}
-			await door.apply(step);
+			await door.apply(step, line => status.say(`bringup: ${line}`));
 		}
 	}
 }

@@ -16,31 +16,34 @@ import {unpack} from './phases/unpack.ts';
 import {identitySchema} from './users.ts';
 
 /** The sections of the profile that the machine reads; machine.json holds them. */
-export const sections = {install: installSchema, identity: identitySchema, network: networkSchema};
+export const sections = {
+	install: installSchema,
+	identity: identitySchema,
+	network: networkSchema.optional(),
+};
 
 /** The contract between the builder and the machine: what machine.json holds. */
 export const machineSchema = z.strictObject({
 	schema: z.literal(1),
 	profile: z.string(),
-	install: installSchema.optional(),
-	identity: identitySchema.optional(),
-	network: networkSchema.optional(),
+	...z.strictObject(sections).partial().shape,
 });
 
 export type Machine = z.output<typeof machineSchema>;
+type Section = keyof typeof sections;
 
 /** A phase in its place: the section that it reads, and the name that people see. */
 export interface Entry {
 	name: string;
-	section: keyof typeof sections;
+	section: Section;
 	// biome-ignore lint/suspicious/noExplicitAny: a list of phases with different sections; `entry` ties each to its own
 	phase: Phase<any>;
 }
 
-function entry<Section extends keyof typeof sections>(
+function entry<Name extends Section>(
 	name: string,
-	section: Section,
-	phase: Phase<(typeof sections)[Section]>,
+	section: Name,
+	phase: Phase<z.ZodType<NonNullable<Machine[Name]>>>,
 ): Entry {
 	return {name, section, phase};
 }
@@ -67,9 +70,10 @@ export const provision: readonly Entry[] = [
 
 export const sequences = {install, provision};
 
-/** The Debian packages that the phases run. */
-export function listPackages(): string[] {
-	return [...new Set([...install, ...provision].flatMap(({phase}) => phase.packages))].sort();
+/** The Debian packages that the phases run whose section the profile has. */
+export function listPackages(given: Partial<Record<keyof typeof sections, unknown>>): string[] {
+	const needed = [...install, ...provision].filter(({section}) => given[section] !== undefined);
+	return [...new Set(needed.flatMap(({phase}) => phase.packages))].sort();
 }
 
 /** The steps of one phase on the machine as found; undefined when the profile lacks its section. */
@@ -92,5 +96,6 @@ export async function planSequence(
 	return plans;
 }
 
+export {type Asset, assetPath, assetsFolder} from './assets.ts';
 export {buildIdPath, type Probe, type Secret, type Step, secretPath} from './phase.ts';
 export {probeRecord, type RecordedMachine} from './record.ts';

@@ -9,6 +9,7 @@ import type {Progress, Update} from '../progress.ts';
 import {type FileTree, folders} from '../render/tree.ts';
 import {listImagePackages} from '../render/view.ts';
 import {checkPrograms, UserError} from '../run.ts';
+import {type AssetLayer, fetchAssetLayer, type PlacedAsset} from './assets.ts';
 import {buildBundle} from './bundle.ts';
 import {type CacheEntry, digestFile, digestOf, discardEntry, fetchEntry, parseJson, writeWhole} from './cache.ts';
 import {type Contents, listIsoArguments, writeIso} from './iso.ts';
@@ -23,6 +24,7 @@ export interface BuildOptions {
 	iso: string;
 	cache: string;
 	secrets: Secrets;
+	assets: readonly PlacedAsset[];
 	refresh: boolean;
 	/** SOURCE_DATE_EPOCH, where it is set. */
 	epoch: number | undefined;
@@ -137,12 +139,19 @@ async function isThere(iso: string, stampPath: string, buildId: string): Promise
 const manifestPath = (iso: string) => `${iso.replace(/\.iso$/, '')}.manifest.json`;
 
 /** Lays the medium out in the work folder and names every file of it. */
-async function layOut(base: Base, tree: FileTree, top: TopLayer, work: string): Promise<Contents> {
+async function layOut(
+	base: Base,
+	{layer: assets}: AssetLayer,
+	tree: FileTree,
+	top: TopLayer,
+	work: string,
+): Promise<Contents> {
 	const layer = join(work, '20-profile.squashfs');
 	await buildLayer(top.files, layer, base.epoch);
 	const cached = (name: string) => join(base.entry.folder, name);
 	const contents = new Map([
 		[`live-${top.buildId}/10-base.squashfs`, cached('10-base.squashfs')],
+		...(assets ? ([[`live-${top.buildId}/15-assets.squashfs`, assets]] as const) : []),
 		[`live-${top.buildId}/20-profile.squashfs`, layer],
 		['live/vmlinuz', cached('vmlinuz')],
 		['live/initrd.img', cached('initrd.img')],
@@ -162,6 +171,7 @@ async function layOut(base: Base, tree: FileTree, top: TopLayer, work: string): 
 async function describe(
 	profile: CompleteProfile,
 	base: Base,
+	assets: AssetLayer,
 	tree: FileTree,
 	top: TopLayer,
 	artefact: Pick<Manifest, 'artefact' | 'sha256' | 'size' | 'seconds'>,
@@ -180,6 +190,7 @@ async function describe(
 			...Object.fromEntries([...tree].map(([path, {content}]) => [path, digestOf(content)])),
 			bundle: digestOf(top.files.get('usr/lib/bringup/firstboot.mjs')?.content),
 		},
+		assets: {embedded: assets.embedded, leftToMachine: assets.left},
 		packages: base.packages.map(({name, version, architecture, sha256}) => ({name, version, architecture, sha256})),
 		tools: await readTools(),
 		sizes: Object.fromEntries(parts),
@@ -193,6 +204,7 @@ class DamagedBase extends Error {}
 async function writeMedium(
 	profile: CompleteProfile,
 	base: Base,
+	assets: AssetLayer,
 	tree: FileTree,
 	top: TopLayer,
 	log: string,
@@ -203,7 +215,7 @@ async function writeMedium(
 	await withFolder(dirname(iso), async work => {
 		const temporary = join(work, name);
 		const sha256 = await progress.stage('iso', async update => {
-			const contents = await layOut(base, tree, top, work);
+			const contents = await layOut(base, assets, tree, top, work);
 			const command = listIsoArguments(
 				base.entry.folder,
 				contents,
@@ -212,15 +224,19 @@ async function writeMedium(
 				base.epoch,
 			);
 			const onProgress = (text: string) => update(text, Number.parseFloat(text) / 100);
-			const [, whole] = await Promise.all([writeIso(command, log, onProgress, signal), base.entry.verify()]);
-			if (!whole) throw new DamagedBase();
+			const [, ...whole] = await Promise.all([
+				writeIso(command, log, onProgress, signal),
+				base.entry.verify(),
+				assets.verify(),
+			]);
+			if (!whole.every(Boolean)) throw new DamagedBase();
 			await chmod(temporary, secrets.size > 0 ? 0o600 : 0o644);
 			const digest = await digestFile(temporary);
 			update(`${((await stat(temporary)).size / 1e6).toFixed(0)} MB`);
 			return digest;
 		});
 		const {size} = await stat(temporary);
-		const manifest = await describe(profile, base, tree, top, {
+		const manifest = await describe(profile, base, assets, tree, top, {
 			artefact: name,
 			sha256,
 			size,
@@ -250,10 +266,16 @@ export async function buildIso(
 	const stampPath = join(cache, 'built', `${digestOf(iso).slice(0, 16)}.json`);
 	const make = async (): Promise<{buildId: string; made: boolean}> => {
 		const base = await fetchBase(profile, tree, log, options);
-		const top = listTopLayer(tree, bundle, secrets, [base.key, base.epoch, profile.fields.machine.firmware]);
+		const assets = await fetchAssetLayer(options.assets, base.epoch, {
+			...options,
+			proxy: profile.fields.debian.proxy,
+			say: progress.say,
+		});
+		const inputs = [base.key, base.epoch, profile.fields.machine.firmware, assets.embedded];
+		const top = listTopLayer(tree, bundle, secrets, inputs);
 		if (await isThere(iso, stampPath, top.buildId)) return {buildId: top.buildId, made: false};
-		await writeMedium(profile, base, tree, top, log, options).catch(async error => {
-			if (error instanceof DamagedBase) await discardEntry(base.entry.folder);
+		await writeMedium(profile, base, assets, tree, top, log, options).catch(async error => {
+			if (error instanceof DamagedBase) await Promise.all([discardEntry(base.entry.folder), assets.discard()]);
 			throw error;
 		});
 		return {buildId: top.buildId, made: true};

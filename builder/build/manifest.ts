@@ -16,6 +16,8 @@ export interface Manifest {
 	epoch: number;
 	/** Digest of every input that is not a package. */
 	inputs: Record<string, string>;
+	/** Digests of the files on the medium beside Debian's packages; URLs of those that the machine fetches. */
+	assets: {embedded: readonly string[]; leftToMachine: readonly string[]};
 	packages: Pick<Package, 'name' | 'version' | 'architecture' | 'sha256'>[];
 	tools: Record<string, string>;
 	/** Bytes of the parts. */

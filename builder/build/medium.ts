@@ -2,6 +2,7 @@ import {readFile} from 'node:fs/promises';
 import {resolve} from 'node:path';
 import {buildIdPath, type Secret, secretPath} from '../../firstboot/sequence.ts';
 import type {FalseFact} from '../profile/facts.ts';
+import {findMarked} from '../profile/marked.ts';
 import type {Profile} from '../profile/profile.ts';
 import {type FileTree, folders} from '../render/tree.ts';
 import {digestOf} from './cache.ts';
@@ -25,23 +26,20 @@ export async function readSecrets(
 ): Promise<{secrets: Secrets; faults: FalseFact[]}> {
 	const secrets = new Map<string, string>();
 	const faults: FalseFact[] = [];
-	for (const [index, {password}] of fields.identity.users.entries()) {
-		if (!password) continue;
-		const path = ['identity', 'users', index, 'password', 'secret'] as const;
-		const value = await readSecret(password, source.folderOf(path), environment);
+	for (const {path, value: secret} of findMarked('secret', fields)) {
+		const value = await readSecret(secret, source.folderOf([...path, 'secret']), environment);
+		const place = [...path, 'secret'] as const;
 		if (value === undefined) {
 			const where =
-				'env' in password.secret
-					? `the environment variable ${password.secret.env}`
-					: `the file ${password.secret.file}`;
-			faults.push({path, message: `${where} is not there, or empty`});
-		} else if (!/^\$(y|gy|7|2[aby]|6|5)\$[!-~]+$/.test(value)) {
+				'env' in secret.secret ? `the environment variable ${secret.secret.env}` : `the file ${secret.secret.file}`;
+			faults.push({path: place, message: `${where} is not there, or empty`});
+		} else if (path[0] === 'identity' && !/^\$(y|gy|7|2[aby]|6|5)\$[!-~]+$/.test(value)) {
 			faults.push({
-				path,
+				path: place,
 				message: 'is not a crypt(3) hash; make one with: mkpasswd --method=yescrypt   (package whois)',
 			});
 		} else {
-			secrets.set(secretPath(password), value);
+			secrets.set(secretPath(secret), value);
 		}
 	}
 	return {secrets, faults};

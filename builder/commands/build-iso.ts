@@ -50,12 +50,13 @@ SOURCE_DATE_EPOCH dates every file. Exit code 0: done. 1: something failed. 2: t
 			progress.say(`no key in ~/.ssh: made a pair; log in with  ssh -i ${keyPath(iso)}`);
 			loaded = await load(values.profile, surroundings, iso);
 		}
-		const {profile, secrets} = loaded;
+		const {profile, secrets, assets} = loaded;
 		const cache = resolve(values.cache ?? findCacheFolder(environment));
 		const options = {
 			iso,
 			cache,
 			secrets,
+			assets,
 			refresh: values.refresh ?? false,
 			epoch: readEpoch(environment),
 			progress,

@@ -1,4 +1,5 @@
 import {resolve} from 'node:path';
+import {type PlacedAsset, readAssets} from '../build/assets.ts';
 import {readSecrets, type Secrets} from '../build/medium.ts';
 import {type CompleteProfile, completeProfile, wantsKeys} from '../profile/complete.ts';
 import {ProfileError} from '../profile/faults.ts';
@@ -24,6 +25,7 @@ export interface CliCommand {
 export interface Loaded {
 	profile: CompleteProfile;
 	secrets: Secrets;
+	assets: readonly PlacedAsset[];
 	/** Whether the build must make a key pair, because the profile asks for one and the user has none. */
 	needsKey: boolean;
 }
@@ -42,8 +44,11 @@ export async function load(name: string | undefined, {environment}: Surroundings
 	const complete = completeProfile(profile, {...mirrors, sshKeys});
 	const {secrets, faults} = await readSecrets(profile, environment);
 	const facts = [...(Array.isArray(complete) ? complete : []), ...faults];
-	if (Array.isArray(complete) || facts.length > 0) throw new ProfileError(placeFacts(facts, profile.source));
-	return {profile: complete, secrets, needsKey: wantsKeys(profile) && sshKeys.length === 0};
+	if (Array.isArray(complete)) throw new ProfileError(placeFacts(facts, profile.source));
+	const {assets, ...read} = await readAssets(complete);
+	facts.push(...read.faults);
+	if (facts.length > 0) throw new ProfileError(placeFacts(facts, profile.source));
+	return {profile: read.profile, secrets, assets, needsKey: wantsKeys(profile) && sshKeys.length === 0};
 }
 
 export const noteKey = 'no SSH key yet: build-iso makes a pair beside the ISO, because ~/.ssh has none\n';

@@ -10,6 +10,7 @@ interface JsonSchema {
 	properties?: Record<string, JsonSchema>;
 	required?: string[];
 	items?: JsonSchema;
+	additionalProperties?: JsonSchema | false;
 	anyOf?: JsonSchema[];
 }
 
@@ -18,6 +19,7 @@ function formatType(schema: JsonSchema): string {
 	if (schema.enum) return schema.enum.map(value => `\`${value}\``).join(', ');
 	if (schema.anyOf) return [...new Set(schema.anyOf.map(formatType))].join(' or ');
 	if (schema.type === 'array') return `list of ${schema.items ? formatType(schema.items) : 'anything'}`;
+	if (itemOf(schema)) return 'map by name';
 	if (schema.properties) return 'map';
 	if (schema.format === 'uri') return 'URL';
 	return (
@@ -28,16 +30,23 @@ function formatType(schema: JsonSchema): string {
 	);
 }
 
+/** What a map by name holds. */
+function itemOf({additionalProperties}: JsonSchema): JsonSchema | undefined {
+	return additionalProperties && Object.keys(additionalProperties).length > 0 ? additionalProperties : undefined;
+}
+
 /** A list's fields are those of its items; a choice's are those of all its branches. */
 function fieldsOf(schema: JsonSchema): JsonSchema['properties'] {
-	const own = schema.properties ?? schema.items?.properties;
+	const inner = schema.items ?? itemOf(schema);
+	if (inner) return fieldsOf(inner);
+	const own = schema.properties;
 	if (own || !schema.anyOf) return own;
 	const branches = schema.anyOf.flatMap(branch => Object.entries(fieldsOf(branch) ?? {}));
 	return branches.length > 0 ? Object.fromEntries(branches) : undefined;
 }
 
 function formatRows(schema: JsonSchema, prefix: string): string[] {
-	const required = (schema.items ?? schema).required ?? [];
+	const required = (schema.items ?? itemOf(schema) ?? schema).required ?? [];
 	return Object.entries(fieldsOf(schema) ?? {}).flatMap(([name, field]) => {
 		const path = `${prefix}${name}`;
 		const must = required.includes(name)
@@ -46,7 +55,10 @@ function formatRows(schema: JsonSchema, prefix: string): string[] {
 				? ''
 				: `\`${JSON.stringify(field.default)}\``;
 		const cells = [`\`${path}\``, formatType(field), must, field.description ?? ''];
-		const inner = path === 'secret' ? [] : formatRows(field, `${path}${field.type === 'array' ? '[]' : ''}.`);
+		const inner =
+			fieldsOf(field)?.['secret'] || fieldsOf(field)?.['asset']
+				? []
+				: formatRows(field, `${path}${field.type === 'array' ? '[]' : itemOf(field) ? '.NAME' : ''}.`);
 		return [`| ${cells.map(cell => cell.replaceAll('|', '\\|')).join(' | ')} |`, ...inner];
 	});
 }

@@ -8,6 +8,7 @@ type Issue = z.core.$ZodIssue;
 interface JsonSchema {
 	properties?: Record<string, JsonSchema>;
 	items?: JsonSchema;
+	additionalProperties?: JsonSchema | false;
 	anyOf?: JsonSchema[];
 }
 
@@ -24,7 +25,12 @@ function listFields(path: FieldPath): string[] {
 	for (const part of path) {
 		nodes = nodes
 			.flatMap(node => [node, ...(node.anyOf ?? [])])
-			.flatMap(node => (typeof part === 'number' ? node.items : node.properties?.[part]) ?? []);
+			.flatMap(
+				node =>
+					(typeof part === 'number'
+						? node.items
+						: (node.properties?.[part] ?? (node.additionalProperties || undefined))) ?? [],
+			);
 	}
 	return nodes.flatMap(node => [node, ...(node.anyOf ?? [])]).flatMap(({properties}) => Object.keys(properties ?? {}));
 }

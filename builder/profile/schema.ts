@@ -57,9 +57,7 @@ export const profileSchema = z
 			.describe('another profile, by a path relative to this one; its fields hold where this one says nothing'),
 		debian,
 		machine,
-		install: sections.install,
-		identity: sections.identity,
-		network: sections.network.optional(),
+		...sections,
 	})
 	.describe(
 		'A kind of machine: what Debian it runs, which disk it is installed to, who may log in, how it is on the network.',

@@ -1,6 +1,6 @@
 import {chmod, mkdir, readdir, readFile, writeFile} from 'node:fs/promises';
 import {dirname, join, relative} from 'node:path';
-import type {Machine} from '../../firstboot/sequence.ts';
+import {type Machine, sections} from '../../firstboot/sequence.ts';
 import {packageFolder} from '../paths.ts';
 import type {CompleteProfile} from '../profile/complete.ts';
 import {type Escaping, fillTemplate} from './template.ts';
@@ -32,8 +32,9 @@ function modeOf(path: string): number {
 
 /** What the machine reads; its schema is the machine's. Secrets stay references: the build puts their values into files of their own. */
 export function makeMachine({name, fields}: CompleteProfile): Machine {
-	const {install, identity, network} = fields;
-	return {schema: 1, profile: name, install, identity, network};
+	const given = Object.keys(sections) as (keyof typeof sections)[];
+	const read = Object.fromEntries(given.map(section => [section, fields[section]]));
+	return {schema: 1, profile: name, ...read};
 }
 
 /** The live-build configuration tree of a profile. Depends on the profile and the templates only. */

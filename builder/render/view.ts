@@ -25,10 +25,11 @@ const basePackages = [
 const microcode = {intel: 'intel-microcode', amd: 'amd64-microcode'};
 
 /** The Debian packages of the image, sorted. */
-export function listImagePackages({debian, machine}: CompleteProfile['fields']): string[] {
+export function listImagePackages(fields: CompleteProfile['fields']): string[] {
+	const {debian, machine} = fields;
 	const all = [
 		...basePackages,
-		...listPackages(),
+		...listPackages(fields),
 		...machine.microcode.map(vendor => microcode[vendor]),
 		...debian.packages,
 	];

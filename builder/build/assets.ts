@@ -1,0 +1,123 @@
+import {rm, stat} from 'node:fs/promises';
+import {join, resolve} from 'node:path';
+import {type Asset, assetsFolder} from '../../firstboot/sequence.ts';
+import type {CompleteProfile} from '../profile/complete.ts';
+import type {FalseFact} from '../profile/facts.ts';
+import {findMarked} from '../profile/marked.ts';
+import {run} from '../run.ts';
+import {digestFile, digestOf, discardEntry, fetchEntry, linkOrCopy} from './cache.ts';
+import {fetchFile} from './fetch.ts';
+
+/** An asset and where the build has it from. */
+export interface PlacedAsset {
+	sha256: string;
+	from: {file: string} | {url: string; delivery: 'auto' | 'embedded' | 'machine'};
+}
+
+/** The profile with every asset's digest filled in; and its assets. A file that is missing or not the one pinned is a fault. */
+export async function readAssets(
+	profile: CompleteProfile,
+): Promise<{profile: CompleteProfile; assets: PlacedAsset[]; faults: FalseFact[]}> {
+	const fields = structuredClone(profile.fields);
+	const assets = new Map<string, PlacedAsset>();
+	const faults: FalseFact[] = [];
+	for (const {path, value} of findMarked('asset', fields)) {
+		const {asset} = value as Asset;
+		if ('url' in asset) {
+			assets.set(asset.sha256, {sha256: asset.sha256, from: asset});
+			continue;
+		}
+		const place = [...path, 'asset'];
+		const file = resolve(profile.source.folderOf(place), asset.file);
+		const found = await stat(file).catch(() => undefined);
+		if (!found?.isFile()) {
+			faults.push({path: place, message: `there is no file ${file}`});
+			continue;
+		}
+		const sha256 = await digestFile(file);
+		if (asset.sha256 !== undefined && asset.sha256 !== sha256)
+			faults.push({path: place, message: `${file} has the SHA-256 ${sha256}, and ${asset.sha256} is pinned`});
+		asset.sha256 = sha256;
+		assets.set(sha256, {sha256, from: {file}});
+	}
+	return {profile: {...profile, fields}, assets: [...assets.values()], faults};
+}
+
+interface AssetOptions {
+	cache: string;
+	proxy: string | undefined;
+	say: (line: string) => void;
+	signal: AbortSignal;
+}
+
+/** The file of an asset on this workstation, or undefined when it is left to the machine. */
+async function obtain({sha256, from}: PlacedAsset, options: AssetOptions): Promise<string | undefined> {
+	if ('file' in from) return from.file;
+	const {url, delivery} = from;
+	if (delivery === 'machine') return undefined;
+	try {
+		return await fetchFile({url, sha256, path: join(options.cache, 'assets', sha256)}, options);
+	} catch (error) {
+		if (delivery === 'embedded' || options.signal.aborted) throw error;
+		options.say(`${url} is not on the medium, the machine fetches it itself: ${(error as Error).message}`);
+		return undefined;
+	}
+}
+
+/** The part of the medium that holds the assets. */
+export interface AssetLayer {
+	/** The squashfs in the cache; none when there is nothing to embed. */
+	layer: string | undefined;
+	/** Digests of the assets in it. */
+	embedded: readonly string[];
+	/** URLs of the assets that the machine fetches itself. */
+	left: readonly string[];
+	/** Checks every byte. */
+	verify(): Promise<boolean>;
+	discard(): Promise<void>;
+}
+
+/** The layer of the medium that holds the assets, from the cache or made; and what is left to the machine. */
+export async function fetchAssetLayer(
+	assets: readonly PlacedAsset[],
+	epoch: number,
+	options: AssetOptions,
+): Promise<AssetLayer> {
+	const files = new Map<string, string>();
+	const left: string[] = [];
+	for (const asset of assets) {
+		const file = await obtain(asset, options);
+		if (file !== undefined) files.set(asset.sha256, file);
+		else if ('url' in asset.from) left.push(asset.from.url);
+	}
+	const embedded = [...files.keys()].sort();
+	if (embedded.length === 0)
+		return {layer: undefined, embedded, left, verify: async () => true, discard: async () => {}};
+	const key = digestOf(['assets 1', embedded, epoch]).slice(0, 32);
+	const {entry} = await fetchEntry(join(options.cache, 'layers', key), async folder => {
+		const root = join(folder, 'root');
+		for (const [sha256, file] of files) await linkOrCopy(file, join(root, assetsFolder, sha256));
+		for (const sha256 of embedded) {
+			const found = await digestFile(join(root, assetsFolder, sha256));
+			if (found !== sha256) throw new Error(`${files.get(sha256)} has changed while the medium was made; build again`);
+		}
+		const pack = [
+			'-comp',
+			'zstd',
+			'-Xcompression-level',
+			'3',
+			'-no-progress',
+			'-quiet',
+			'-all-root',
+			'-root-mode',
+			'0755',
+		];
+		const layer = join(folder, '15-assets.squashfs');
+		await run(['mksquashfs', root, layer, ...pack, '-all-time', String(epoch)], {
+			env: {SOURCE_DATE_EPOCH: String(epoch)},
+		});
+		await rm(root, {recursive: true});
+	});
+	const {folder, verify} = entry;
+	return {layer: join(folder, '15-assets.squashfs'), embedded, left, verify, discard: () => discardEntry(folder)};
+}
