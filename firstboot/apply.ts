@@ -60,12 +60,12 @@ async function read(path: string): Promise<string | undefined> {
 /** The real machine, asked. */
 export const machineProbe: Probe = {output: command => run(command), read};
 
-async function syncFolder(path: string): Promise<void> {
-	const folder = await open(path, constants.O_RDONLY | constants.O_DIRECTORY);
+async function syncPath(path: string): Promise<void> {
+	const handle = await open(path, constants.O_RDONLY);
 	try {
-		await folder.sync();
+		await handle.sync();
 	} finally {
-		await folder.close();
+		await handle.close();
 	}
 }
 
@@ -88,12 +88,13 @@ export async function writeDurably(path: string, content: string, mode: number):
 			await file.close();
 		}
 		await rename(temporary, target);
+		await syncPath(target); // on FAT the new name has the old content's place and size only after this
 	} catch (error) {
 		await rm(temporary, {force: true});
 		throw error;
 	}
 	for (let folder = dirname(target); ; folder = dirname(folder)) {
-		await syncFolder(folder);
+		await syncPath(folder);
 		if (made === undefined || folder === dirname(made) || folder === '/') break;
 	}
 }

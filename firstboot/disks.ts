@@ -12,7 +12,7 @@ const units: Record<string, number> = {
 	TB: 1e12,
 };
 
-const size = z
+export const size = z
 	.string()
 	.regex(/^\d+(\.\d+)?[KMGT]B?$/, 'expected a size such as 20G (powers of 1024) or 500GB (powers of 1000)')
 	.describe('a size: `20G` counts in powers of 1024, `500GB` in powers of 1000');
@@ -23,19 +23,22 @@ export function parseSize(text: string): number {
 	return Math.floor(Number(digits) * (units[unit ?? ''] ?? Number.NaN));
 }
 
+/** The fields that say which disk. */
+export const selectorFields = {
+	wwid: z
+		.string()
+		.min(1)
+		.optional()
+		.describe('world-wide identifier: `eui.…`, `naa.…`, `nvme.…` or as lsblk prints it; the best choice'),
+	serial: z.string().min(1).optional().describe('serial number, as the disk reports it'),
+	model: z.string().min(1).optional().describe('model, as the disk reports it; `*` stands for any characters'),
+	transport: z.enum(['nvme', 'sata', 'sas', 'virtio', 'usb', 'mmc']).optional().describe('how the disk is attached'),
+	minSize: size.optional(),
+	maxSize: size.optional(),
+};
+
 const selector = z
-	.strictObject({
-		wwid: z
-			.string()
-			.min(1)
-			.optional()
-			.describe('world-wide identifier: `eui.…`, `naa.…`, `nvme.…` or as lsblk prints it; the best choice'),
-		serial: z.string().min(1).optional().describe('serial number, as the disk reports it'),
-		model: z.string().min(1).optional().describe('model, as the disk reports it; `*` stands for any characters'),
-		transport: z.enum(['nvme', 'sata', 'sas', 'virtio', 'usb', 'mmc']).optional().describe('how the disk is attached'),
-		minSize: size.optional(),
-		maxSize: size.optional(),
-	})
+	.strictObject(selectorFields)
 	.refine(
 		fields => Object.keys(fields).length > 0,
 		'the selector is empty and would match any disk; give at least one field, such as minSize: 20G',
@@ -57,7 +60,7 @@ export const installSchema = z
 	.describe('The disk that the medium installs to, and what may be erased.');
 
 export type Install = z.output<typeof installSchema>;
-type Selector = Install['disk'];
+export type Selector = Install['disk'];
 
 /** A whole disk as lsblk and sysfs show it. Sizes in bytes. */
 export interface Disk {
@@ -75,11 +78,14 @@ export interface Disk {
 	partitions: readonly number[];
 	/** What stands on the disk and its partitions, for people. */
 	contents: string;
-	/** Why it can never be installed to, whatever the profile says. */
+	/** Where it and what is on it is mounted. */
+	mounts: readonly string[];
+	/** Why nothing may ever be made on it, whatever the profile says. */
 	barred: string | undefined;
 }
 
-interface Node {
+/** A block device as lsblk shows it. */
+export interface Node {
 	name: string;
 	path: string;
 	type: string;
@@ -109,7 +115,8 @@ export const listBlockDevices: Command = [
 /** Where the installed system is mounted while it is made. */
 export const target = '/target';
 
-function flatten(node: Node): Node[] {
+/** A device and all that is on it. */
+export function flatten(node: Node): Node[] {
 	return [node, ...(node.children ?? []).flatMap(flatten)];
 }
 
@@ -122,17 +129,17 @@ function describeContents(node: Node): string {
 	return found.join(', ') || 'empty';
 }
 
-/** Why a disk can never be a target. The boot medium is found by its mount, traced up through its parents. */
+function listMounts(node: Node): string[] {
+	return flatten(node).flatMap(({mountpoints}) => mountpoints.filter(mount => mount !== null));
+}
+
+/** The boot medium is found by its mount, traced up through its parents. */
 function findBar(node: Node): string | undefined {
-	const inside = flatten(node);
-	const mounts = inside.flatMap(({mountpoints}) => mountpoints).filter(mount => mount !== null);
-	if (mounts.some(mount => mount.startsWith('/run/live/'))) return 'it is the boot medium';
-	const foreign = mounts.find(mount => mount !== target && !mount.startsWith(`${target}/`));
-	if (foreign) return `it is in use: mounted at ${foreign}`;
+	if (listMounts(node).some(mount => mount.startsWith('/run/live/'))) return 'it is the boot medium';
 	if (node.rm) return 'it is removable';
 	if (node.ro) return 'it is read-only';
 	if (Number(node.size) === 0) return 'its size is zero';
-	if (inside.some(({type, fstype}) => type === 'mpath' || fstype === 'mpath_member'))
+	if (flatten(node).some(({type, fstype}) => type === 'mpath' || fstype === 'mpath_member'))
 		return 'it is one path of a multipath device';
 	return undefined;
 }
@@ -161,14 +168,19 @@ async function readDisk(node: Node, probe: Probe): Promise<Disk> {
 		readOnly: node.ro,
 		partitions: numbers.map(Number),
 		contents: describeContents(node),
+		mounts: listMounts(node),
 		barred: findBar(node),
 	};
 }
 
+/** The block devices of the machine, as trees. */
+export async function readBlockDevices(probe: Probe): Promise<Node[]> {
+	return (JSON.parse(await probe.output(listBlockDevices)) as {blockdevices: Node[]}).blockdevices;
+}
+
 /** Every whole disk of the machine, by name: the kernel's own order changes from boot to boot. */
 export async function readDisks(probe: Probe): Promise<Disk[]> {
-	const {blockdevices} = JSON.parse(await probe.output(listBlockDevices)) as {blockdevices: Node[]};
-	const whole = blockdevices.filter(({type}) => type === 'disk' || type === 'rom');
+	const whole = (await readBlockDevices(probe)).filter(({type}) => type === 'disk' || type === 'rom');
 	const disks = await Promise.all(whole.map(node => readDisk(node, probe)));
 	return disks.sort((a, b) => a.name.localeCompare(b.name));
 }
@@ -201,10 +213,20 @@ function formatDisk(disk: Disk, verdict: string): string {
 	].join('\n');
 }
 
+/** Why a disk is not the one to install to. */
+function refuseInstall(disk: Disk): string | undefined {
+	const foreign = disk.mounts.find(mount => mount !== target && !mount.startsWith(`${target}/`));
+	return disk.barred ?? (foreign === undefined ? undefined : `it is in use: mounted at ${foreign}`);
+}
+
 /** All disks and why each was taken or refused. */
-export function explainDisks(selector: Selector, disks: readonly Disk[]): string {
+export function explainDisks(
+	selector: Selector,
+	disks: readonly Disk[],
+	refuse: (disk: Disk) => string | undefined = refuseInstall,
+): string {
 	const verdicts = disks.map(disk => {
-		const reason = disk.barred ?? findMismatch(selector, disk);
+		const reason = refuse(disk) ?? findMismatch(selector, disk);
 		return formatDisk(disk, reason ? `refused: ${reason}` : 'matches the selector');
 	});
 	return verdicts.join('\n') || '  (this machine shows no disk at all)';
@@ -216,7 +238,7 @@ export const choicePath = '/run/bringup/disk.txt';
 /** The one disk that the selector matches. Throws, with every disk explained, when it is not exactly one. */
 export async function chooseDisk({disk: selector}: Install, probe: Probe): Promise<Disk> {
 	const disks = await readDisks(probe);
-	const matches = disks.filter(disk => disk.barred === undefined && findMismatch(selector, disk) === undefined);
+	const matches = disks.filter(disk => !refuseInstall(disk) && !findMismatch(selector, disk));
 	const [only] = matches;
 	if (only && matches.length === 1) {
 		const earlier = (await probe.read(choicePath))?.split('\n')[0];
@@ -225,7 +247,7 @@ export async function chooseDisk({disk: selector}: Install, probe: Probe): Promi
 			`the disks have changed since one was picked (${earlier}, now ${only.path}: ${only.name}); boot the medium again`,
 		);
 	}
-	const example = (matches[0] ?? disks.find(({barred}) => !barred)) as Disk | undefined;
+	const example = (matches[0] ?? disks.find(disk => !refuseInstall(disk))) as Disk | undefined;
 	const named = example?.wwids[0] ? `wwid: ${example.wwids[0]}` : `serial: ${example?.serial || '…'}`;
 	throw new Error(
 		[

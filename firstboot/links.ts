@@ -6,67 +6,145 @@ const macAddress = z
 	.regex(/^[0-9a-f]{2}(:[0-9a-f]{2}){5}$/i, 'expected a MAC address such as 02:00:5e:10:00:01')
 	.transform(mac => mac.toLowerCase());
 
-const linkName = z
+export const linkName = z
 	.string()
 	.regex(
 		/^[a-z][a-z0-9-]{0,14}$/,
-		'expected a link name: a letter, then letters, digits and dashes, 15 characters at most',
-	)
-	.describe('lower case, 15 characters at most');
+		'expected a link name: a letter, then lower case letters, digits and dashes, 15 characters at most',
+	);
 
 const address = z.union([z.ipv4(), z.ipv6()]);
+const cidr = z.union([z.cidrv4(), z.cidrv6()]);
+const vlanId = z.number().int().min(1).max(4094);
+
+/** What any link may have: addresses and what goes with them. */
+const layer3 = {
+	addresses: z
+		.union([z.enum(['dhcp', 'dhcpv4', 'dhcpv6']), z.array(cidr).min(1)])
+		.optional()
+		.describe('`dhcp`, `dhcpv4`, `dhcpv6`, or a list of static addresses such as 192.0.2.10/24; none without it'),
+	gateway: z
+		.array(address)
+		.or(address.transform(one => [one]))
+		.default([])
+		.describe('default gateway, for static addresses; one, or a list with one for each family'),
+	routes: z
+		.array(z.strictObject({to: cidr, via: address.optional(), metric: z.number().int().min(0).optional()}))
+		.default([])
+		.describe('further routes'),
+	dns: z.array(address).default([]).describe('name servers, beside those that DHCP gives'),
+	domains: z
+		.array(z.string().regex(/^~?[A-Za-z0-9._-]+$/))
+		.default([])
+		.describe('search domains; with ~ only routed there'),
+	ntp: z
+		.array(z.string().regex(/^[A-Za-z0-9.:_-]+$/))
+		.default([])
+		.describe("time servers, instead of Debian's"),
+	mtu: z.number().int().min(576).max(65535).optional().describe('bytes; what the link has without it'),
+};
+
+const physical = z.strictObject({
+	mac: macAddress.optional().describe('its permanent MAC address'),
+	path: z
+		.string()
+		.regex(/^pci-[0-9a-f]{4}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]$/, 'expected a PCI path such as pci-0000:56:00.0')
+		.optional()
+		.describe('or where it is, as `udevadm info` prints ID_PATH'),
+	...layer3,
+});
+
+const port = z.strictObject({
+	pvid: vlanId.default(1).describe('the VLAN of untagged frames'),
+	tagged: z.array(vlanId).default([]).describe('the VLANs that it carries tagged'),
+});
 
 /** The section `network`. */
 export const networkSchema = z
 	.strictObject({
-		management: z
-			.strictObject({
-				mac: macAddress
-					.optional()
-					.describe('permanent MAC address of the link; may be left out on a machine with one wired link'),
-				name: linkName.default('mgmt').describe('the name that the link gets'),
-			})
-			.prefault({})
-			.describe('the link over which the machine is reached'),
-		bridge: z
-			.strictObject({
-				name: linkName.default('br0'),
-				addresses: z
-					.union([z.literal('dhcp'), z.array(z.union([z.cidrv4(), z.cidrv6()])).min(1)])
-					.default('dhcp')
-					.describe('`dhcp`, or a list of static addresses such as 192.0.2.10/24'),
-				gateway: address.optional().describe('default gateway, for static addresses'),
-				dns: z.array(address).default([]).describe('name servers, beside those that DHCP gives'),
-				ntp: z.array(z.string().min(1)).default([]).describe("time servers, instead of Debian's"),
-			})
-			.prefault({})
+		management: linkName
+			.default('br0')
+			.describe('the link over which the machine is reached; the others may be without a cable'),
+		controller: address
+			.optional()
+			.describe('an address that must answer before a changed network is kept, beside the gateway'),
+		links: z
+			.record(linkName, physical)
+			.default({})
 			.describe(
-				'the bridge that holds the address, with the management link as its port; virtual machines join it later',
+				'the wired links by role, which becomes their name; by mac or path, and one without either is the only one left, or the only one with a cable',
 			),
+		bonds: z
+			.record(
+				linkName,
+				z.strictObject({
+					links: z.array(linkName).min(1),
+					mode: z
+						.enum(['active-backup', '802.3ad'])
+						.default('active-backup')
+						.describe('`802.3ad` needs LACP on the switch'),
+					...layer3,
+				}),
+			)
+			.default({})
+			.describe('links that act as one'),
+		bridges: z
+			.record(
+				linkName,
+				z.strictObject({
+					ports: z.record(linkName, port).default({}).describe('links and bonds; virtual machines join by themselves'),
+					vlanAware: z
+						.boolean()
+						.optional()
+						.describe('keeps VLANs apart; true by itself where a port or a VLAN of the profile needs it'),
+					stp: z.boolean().default(false).describe('spanning tree; only where two ports could make a loop'),
+					...layer3,
+				}),
+			)
+			.default({})
+			.describe('bridges; the MAC address is that of the first port, so that a lease does not change'),
+		vlans: z
+			.record(
+				linkName,
+				z.strictObject({link: linkName.describe('what it is on: a link, bond or bridge'), id: vlanId, ...layer3}),
+			)
+			.default({})
+			.describe('VLANs in which the machine itself has a link'),
 	})
-	.describe('The management link and the bridge on it.');
+	.describe('The links of the machine: wired, bonds, bridges, VLANs; written for systemd-networkd.');
 
 export type Network = z.output<typeof networkSchema>;
+
+/** What any link may have. */
+export type Layer3 = Network['links'][string];
 
 /** A wired link of the machine. */
 export interface Link {
 	name: string;
 	/** Permanent MAC address, lower case. */
 	mac: string;
-	/** The bridge that it is a port of. */
-	bridge: string | undefined;
+	/** As udev's ID_PATH; empty when it is on no PCI bus. */
+	path: string;
+	/** The bridge or bond that it is a port of. */
+	master: string | undefined;
+	up: boolean;
+	/** Whether a cable with something at its other end is there; known only of a link that is up. */
+	carrier: boolean;
 }
 
-interface IpLink {
+export interface IpLink {
 	ifname: string;
 	link_type: string;
+	link?: string;
+	flags?: string[];
 	address?: string;
 	permaddr?: string;
 	master?: string;
-	linkinfo?: {info_kind?: string};
+	linkinfo?: {info_kind?: string; info_data?: Record<string, unknown>};
 }
 
 export const listLinks: Command = ['ip', '-json', '-details', 'link', 'show'];
+const listDevices: Command = ['find', '/sys/class/net', '-maxdepth', '1', '-type', 'l', '-printf', '%f %l\n'];
 
 /** All links as the kernel lists them. */
 export async function readIpLinks(probe: Probe): Promise<IpLink[]> {
@@ -76,34 +154,72 @@ export async function readIpLinks(probe: Probe): Promise<IpLink[]> {
 /** The wired Ethernet links, by MAC address. */
 export async function readLinks(probe: Probe): Promise<Link[]> {
 	const wired: Link[] = [];
+	const devices = (await probe.output(listDevices)).split('\n').map(line => line.split(' '));
 	for (const link of await readIpLinks(probe)) {
 		if (link.link_type !== 'ether' || link.linkinfo?.info_kind !== undefined) continue;
 		const uevent = (await probe.read(`/sys/class/net/${link.ifname}/uevent`)) ?? '';
 		if (/^DEVTYPE=/m.test(uevent)) continue; // wlan, wwan, …: a wired Ethernet link has no DEVTYPE
-		wired.push({name: link.ifname, mac: (link.permaddr ?? link.address ?? '').toLowerCase(), bridge: link.master});
+		const device = devices.find(([name]) => name === link.ifname)?.[1] ?? '';
+		const pci = [...device.matchAll(/\/([0-9a-f]{4}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7])(?=\/)/g)].at(-1)?.[1];
+		wired.push({
+			name: link.ifname,
+			mac: (link.permaddr ?? link.address ?? '').toLowerCase(),
+			path: pci ? `pci-${pci}` : '',
+			master: link.master,
+			up: link.flags?.includes('UP') ?? false,
+			carrier: link.flags?.includes('LOWER_UP') ?? false,
+		});
 	}
 	return wired.sort((a, b) => a.mac.localeCompare(b.mac));
 }
 
-/** The management link. Throws, with every link listed, when it is not exactly one. */
-export async function chooseLink({management}: Network, probe: Probe): Promise<Link> {
-	const links = await readLinks(probe);
-	// Without an address in the profile, the link that has the name already stays: another card does not change it.
-	const named = links.filter(({name}) => name === management.name);
-	const free = named.length === 1 ? named : links;
-	const matches = management.mac === undefined ? free : links.filter(({mac}) => mac === management.mac);
-	const [only] = matches;
-	if (only && matches.length === 1) return only;
-	const wanted = management.mac ?? 'the only wired link';
-	throw new Error(
+function explainLinks(links: readonly Link[]): string[] {
+	if (links.length === 0)
+		return ['  (this machine shows no wired link; its driver may need firmware: debian.packages)'];
+	return links.map(({name, mac, path, up, carrier}) =>
+		`  ${name}  ${mac}  ${path}  ${up ? (carrier ? 'cable' : 'no cable') : 'down'}`.trimEnd(),
+	);
+}
+
+function refuse(role: string, wanted: string, matches: number, links: readonly Link[]): Error {
+	const example = links[0]?.mac ?? '…';
+	return new Error(
 		[
-			`network.management must be exactly one link (${wanted}) and ${matches.length} match`,
-			...links.map(({name, mac}) => `  ${name}  ${mac}`),
-			...(links.length === 0
-				? ['  (this machine shows no wired link; its driver may need firmware: debian.packages)']
-				: []),
+			`network.links.${role} must be exactly one wired link (${wanted}) and ${matches} match`,
+			...explainLinks(links),
 			'name the link in the profile and build the medium again:',
-			`  network: {management: {mac: '${links[0]?.mac ?? '…'}'}}`,
+			`  network: {links: {${role}: {mac: '${example}'}}}`,
 		].join('\n'),
 	);
+}
+
+/** Links that no role names by address or place, and the roles without either. */
+export function findFree({links: roles}: Network, links: readonly Link[]): {role: string; free: Link[]}[] {
+	const named = Object.values(roles);
+	const free = links.filter(({mac, path}) => !named.some(role => role.mac === mac || role.path === path));
+	return Object.keys(roles)
+		.filter(role => roles[role]?.mac === undefined && roles[role]?.path === undefined)
+		.map(role => ({role, free}));
+}
+
+/** The wired link of every role. Throws, with every link listed, when one is not exactly one. */
+export async function chooseLinks(network: Network, probe: Probe): Promise<Map<string, Link>> {
+	const links = await readLinks(probe);
+	const chosen = new Map<string, Link>();
+	for (const [role, {mac, path}] of Object.entries(network.links)) {
+		if (mac === undefined && path === undefined) continue;
+		const matches = links.filter(link => (mac ?? link.mac) === link.mac && (path ?? link.path) === link.path);
+		const [only] = matches;
+		if (!only || matches.length > 1) throw refuse(role, [mac, path].filter(Boolean).join(', '), matches.length, links);
+		chosen.set(role, only);
+	}
+	for (const {role, free} of findFree(network, links)) {
+		// The link that has the name already stays: another card, or another cable, does not change it.
+		const named = free.filter(({name}) => name === role);
+		const cabled = free.filter(({carrier}) => carrier);
+		const [only, second] = named.length === 1 ? named : free.length === 1 ? free : cabled;
+		if (!only || second) throw refuse(role, 'the only one with a cable', cabled.length, links);
+		chosen.set(role, only);
+	}
+	return chosen;
 }

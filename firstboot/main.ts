@@ -2,8 +2,11 @@
 import {closeSync, constants, openSync, writeSync} from 'node:fs';
 import {setTimeout as sleep} from 'node:timers/promises';
 import {apply, machineProbe, writeDurably} from './apply.ts';
+import {planRestore, trialPath} from './arming.ts';
 import {planEvidence} from './evidence.ts';
+import {readIpLinks} from './links.ts';
 import {buildIdPath} from './phase.ts';
+import {findUnreachable, readAddresses} from './reach.ts';
 import {type RecordedMachine, recordProbe} from './record.ts';
 import {converge} from './run.ts';
 import {type Machine, machineSchema, planSequence, sequences} from './sequence.ts';
@@ -14,6 +17,7 @@ const statusPath = '/run/bringup/status.json';
 
 const usage = `usage: bringup status [--json]              what the last run did
        bringup plan [--json] [--record]      what provisioning would do now; --record shows what it asked of the machine
+       bringup reachable                     whether this machine can be reached over its management link
        bringup provision                     do it (the service bringup does so at every boot)
        bringup install                       erase and install this machine (the medium does so by itself)
 `;
@@ -57,22 +61,44 @@ async function findConsoles(): Promise<(line: string) => void> {
 	};
 }
 
-/** Addresses of the bridge; waits a little for the first lease, because the report is read right after. */
-async function readAddresses(machine: Machine): Promise<Record<string, string[]>> {
-	const name = machine.network?.bridge.name;
+/** Addresses of the management link; waits a little for the first lease, because the report is read right after. */
+async function waitForAddresses(machine: Machine): Promise<Record<string, string[]>> {
+	const name = machine.network?.management;
 	if (name === undefined) return {};
 	for (let tries = 0; ; tries++) {
-		const text = await machineProbe.output(['ip', '-json', 'address', 'show']);
-		const links = JSON.parse(text) as {
-			ifname: string;
-			operstate: string;
-			addr_info: {local: string; scope: string}[];
-		}[];
-		const link = links.find(({ifname}) => ifname === name);
-		const addresses = link?.addr_info.filter(({scope}) => scope === 'global').map(({local}) => local) ?? [];
-		if (addresses.length > 0 || link?.operstate !== 'UP' || tries === 30) return {[name]: addresses};
+		const link = (await readAddresses(machineProbe)).get(name);
+		if (link?.addresses.length || !link?.carrier || tries === 30) return {[name]: link?.addresses ?? []};
 		await sleep(500);
 	}
+}
+
+/** Says whether the machine can be reached, and why not. */
+async function printReachable(): Promise<boolean> {
+	const {network} = await readMachine();
+	if (!network) throw new Error('the profile of this machine has no section network');
+	const reason = await findUnreachable(network, machineProbe);
+	if (reason !== undefined) throw new Error(reason);
+	const {addresses} = (await readAddresses(machineProbe)).get(network.management) ?? {addresses: []};
+	process.stdout.write(`${network.management} ${addresses.join(' ')}: reachable\n`);
+	return true;
+}
+
+/** Puts the last good network back: a change was not proven in time, or the power was cut before it could be. */
+async function restoreNetwork(): Promise<boolean> {
+	const {network} = await readMachine();
+	const running = (await machineProbe.read(trialPath)) !== undefined;
+	const reason = running && network ? await findUnreachable(network, machineProbe) : undefined;
+	const links = (await readIpLinks(machineProbe)).map(({ifname}) => ifname);
+	const toConsoles = await findConsoles();
+	const say = (line: string) => {
+		process.stdout.write(`${line}\n`);
+		toConsoles(line);
+	};
+	for (const step of await planRestore(machineProbe, {reason, at: new Date().toISOString(), links, running})) {
+		say(`bringup: network: ${step.why}`);
+		await apply(step, say);
+	}
+	return true;
 }
 
 async function keepEvidence(status: Status): Promise<void> {
@@ -103,7 +129,7 @@ async function runSequence(name: keyof typeof sequences): Promise<boolean> {
 	const status = new Status({sequence: name, profile: machine.profile, buildId, phases}, say, save);
 	status.say(`bringup: ${name} of profile ${machine.profile}, build ${buildId}`);
 	const {done, reboot} = await converge(sequence, machine, {probe: machineProbe, apply}, status);
-	await status.finish(done ? 'done' : 'failed', name === 'provision' ? await readAddresses(machine) : {});
+	await status.finish(done ? 'done' : 'failed', name === 'provision' ? await waitForAddresses(machine) : {});
 	for (const line of formatFailure(status.record)) status.say(line);
 	const summary = formatSummary(status.record);
 	status.say(summary);
@@ -141,6 +167,8 @@ async function main(argv: readonly string[]): Promise<boolean> {
 	const json = flags.includes('--json');
 	if (command === 'install' || command === 'provision') return runSequence(command);
 	if (command === 'status') return printStatus(json);
+	if (command === 'reachable') return printReachable();
+	if (command === 'restore-network') return restoreNetwork();
 	if (command === 'plan') await printPlan(json, flags.includes('--record'));
 	else process.stdout.write(usage);
 	return command === 'plan' || command === '--help' || command === undefined;

@@ -2,24 +2,34 @@ import {z} from 'zod';
 import {installSchema} from './disks.ts';
 import {networkSchema} from './links.ts';
 import type {Phase, Probe, Step} from './phase.ts';
+import {arrays} from './phases/arrays.ts';
 import {bootloader} from './phases/bootloader.ts';
+import {dataDisks} from './phases/data-disks.ts';
 import {disk} from './phases/disk.ts';
+import {filesystems} from './phases/filesystems.ts';
 import {finish} from './phases/finish.ts';
+import {firewall, firewallSchema} from './phases/firewall.ts';
 import {format} from './phases/format.ts';
+import {groups} from './phases/groups.ts';
 import {identity} from './phases/identity.ts';
+import {mounts} from './phases/mounts.ts';
 import {network} from './phases/network.ts';
 import {partition} from './phases/partition.ts';
 import {link, name} from './phases/preflight.ts';
 import {report} from './phases/report.ts';
 import {seal} from './phases/seal.ts';
+import {subvolumes} from './phases/subvolumes.ts';
 import {unpack} from './phases/unpack.ts';
 import {identitySchema} from './users.ts';
+import {storageSchema} from './volumes.ts';
 
 /** The sections of the profile that the machine reads; machine.json holds them. */
 export const sections = {
 	install: installSchema,
 	identity: identitySchema,
 	network: networkSchema.optional(),
+	firewall: firewallSchema.optional(),
+	storage: storageSchema.optional(),
 };
 
 /** The contract between the builder and the machine: what machine.json holds. */
@@ -64,7 +74,15 @@ export const install: readonly Entry[] = [
 export const provision: readonly Entry[] = [
 	entry('seal', 'install', seal),
 	entry('identity', 'identity', identity),
+	entry('link', 'network', link),
 	entry('network', 'network', network),
+	entry('firewall', 'firewall', firewall),
+	entry('data-disks', 'storage', dataDisks),
+	entry('arrays', 'storage', arrays),
+	entry('groups', 'storage', groups),
+	entry('filesystems', 'storage', filesystems),
+	entry('mounts', 'storage', mounts),
+	entry('subvolumes', 'storage', subvolumes),
 	entry('report', 'network', report),
 ];
 

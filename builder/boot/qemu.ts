@@ -29,6 +29,8 @@ export interface MachineOptions {
 	mac: string;
 	/** TCP port on 127.0.0.1 that leads to the machine's SSH. */
 	sshPort?: number;
+	/** Further network cards, each wired to one other machine by a socket; the one that listens starts first. */
+	wires?: readonly {mac: string; socket: string; listen: boolean}[];
 	/** Nothing from outside but DHCP and the forwarded port. */
 	isolated: boolean;
 	/** Serial port and monitor on this terminal; with a window too, or without. */
@@ -96,6 +98,14 @@ function listCdrom({cdrom, cdromFirst}: MachineOptions): string[] {
 	];
 }
 
+function listWire({mac, socket, listen}: {mac: string; socket: string; listen: boolean}, index: number): string[] {
+	const id = `wire${index}`;
+	return [
+		...['-netdev', `stream,id=${id},server=${listen ? 'on' : 'off'},addr.type=unix,addr.path=${socket}`],
+		...['-device', `virtio-net-pci,netdev=${id},mac=${mac},romfile=`],
+	];
+}
+
 /** The command of a machine. Data only: nothing is started. */
 export function listQemuArguments(options: MachineOptions): Command {
 	const {accelerator, folder, terminal} = options;
@@ -115,6 +125,7 @@ export function listQemuArguments(options: MachineOptions): Command {
 		// Without its ROM, or the firmware tries to boot from the network first, for minutes.
 		...['-netdev', `user,id=net0,restrict=${options.isolated ? 'on' : 'off'}${forward}`],
 		...['-device', `virtio-net-pci,netdev=net0,mac=${options.mac},romfile=`],
+		...(options.wires ?? []).flatMap(listWire),
 		...['-qmp', `unix:${join(folder, 'qmp.sock')},server=on,wait=off`],
 		...display,
 		...(options.snapshot ? ['-snapshot'] : []),

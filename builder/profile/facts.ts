@@ -1,4 +1,5 @@
-import {BlockList, isIPv6} from 'node:net';
+import {checkFirewall} from './firewall-facts.ts';
+import {checkNetwork} from './network-facts.ts';
 import type {ProfileFields} from './schema.ts';
 import type {FieldPath} from './source.ts';
 
@@ -50,67 +51,8 @@ function checkUsers({users}: ProfileFields['identity']): FalseFact[] {
 	});
 }
 
-function splitCidr(cidr: string): {address: string; prefix: number; family: 'ipv4' | 'ipv6'} {
-	const [address = '', prefix] = cidr.split('/');
-	return {address, prefix: Number(prefix), family: isIPv6(address) ? 'ipv6' : 'ipv4'};
-}
-
-/** Whether the subnet of a CIDR holds the address. */
-export function subnetHolds(cidr: string, address: string, prefix = splitCidr(cidr).prefix): boolean {
-	const subnet = splitCidr(cidr);
-	if (subnet.family !== (isIPv6(address) ? 'ipv6' : 'ipv4')) return false;
-	const list = new BlockList();
-	list.addSubnet(subnet.address, prefix, subnet.family);
-	return list.check(address, subnet.family);
-}
-
-/** Whether an IPv4 address is its subnet's own or its broadcast address. */
-function isReserved(cidr: string): boolean {
-	const {address, prefix, family} = splitCidr(cidr);
-	if (family === 'ipv6' || prefix > 30) return false;
-	const number = address.split('.').reduce((sum, byte) => sum * 256 + Number(byte), 0);
-	const host = number % 2 ** (32 - prefix);
-	return host === 0 || host === 2 ** (32 - prefix) - 1;
-}
-
-function checkNetwork({management, bridge}: NonNullable<ProfileFields['network']>): FalseFact[] {
-	const path = ['network', 'bridge'] as const;
-	const faults: FalseFact[] = [];
-	if (management.name === bridge.name)
-		faults.push({path: [...path, 'name'], message: 'the bridge and the management link cannot share a name'});
-	if (bridge.addresses === 'dhcp') {
-		if (bridge.gateway)
-			faults.push({
-				path: [...path, 'gateway'],
-				message: 'with dhcp the gateway comes from the lease; remove it, or give static addresses',
-			});
-		return faults;
-	}
-	const {addresses, gateway} = bridge;
-	addresses.forEach((cidr, index) => {
-		const at = [...path, 'addresses', index];
-		if (isReserved(cidr))
-			faults.push({
-				path: at,
-				message: `${cidr} is the address of the subnet itself or its broadcast address; give one between`,
-			});
-		const other = addresses.slice(0, index).find(earlier => {
-			return subnetHolds(earlier, splitCidr(cidr).address, Math.min(splitCidr(earlier).prefix, splitCidr(cidr).prefix));
-		});
-		if (other)
-			faults.push({
-				path: at,
-				message: `its subnet overlaps with that of ${other}; every address of a link needs a subnet of its own`,
-			});
-	});
-	if (gateway && !addresses.some(cidr => subnetHolds(cidr, gateway))) {
-		faults.push({path: [...path, 'gateway'], message: `lies in no subnet of ${addresses.join(', ')}`});
-	}
-	return faults;
-}
-
 /** Every fact that can be checked without asking anything outside the profile. */
-export function checkFacts({debian, machine, identity, network}: Sections): FalseFact[] {
+export function checkFacts({debian, machine, identity, network, firewall}: Sections): FalseFact[] {
 	const faults: FalseFact[] = [];
 	if (debian && machine && machine.microcode.length > 0 && !debian.components.includes('non-free-firmware')) {
 		const message =
@@ -119,5 +61,6 @@ export function checkFacts({debian, machine, identity, network}: Sections): Fals
 	}
 	if (identity) faults.push(...checkUsers(identity));
 	if (network) faults.push(...checkNetwork(network));
+	if (firewall) faults.push(...checkFirewall(firewall, network));
 	return faults;
 }

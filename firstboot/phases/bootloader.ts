@@ -14,16 +14,6 @@ function listMounts(uefi: boolean): {at: string; command: Command}[] {
 	return mounts.map(([at, ...args]) => ({at, command: ['mount', ...args, at]}));
 }
 
-/** The way from GRUB on the medium to this disk: whoever leaves the stick in boots the installed system. */
-function formatChain(rootUuid: string): string {
-	return [
-		`search --no-floppy --fs-uuid --set=root ${rootUuid}`,
-		'set prefix=($root)/boot/grub',
-		'configfile ($root)/boot/grub/grub.cfg',
-		'',
-	].join('\n');
-}
-
 /** Debian's own grub-install: signed shim and GRUB, a firmware entry, and the removable path for firmware that loses its entries. */
 export const bootloader: Phase<typeof installSchema> = {
 	schema: installSchema,
@@ -40,7 +30,7 @@ export const bootloader: Phase<typeof installSchema> = {
 		const disk = await chooseDisk(config, probe);
 		const layout = await readLayout(probe, disk);
 		const chain = `${esp}/bringup/installed-${layout.buildId}`;
-		const content = formatChain(layout.rootUuid);
+		const content = `set bringup_root=${layout.rootUuid}\n`; // read by GRUB on the medium
 		if ((await probe.read(chain)) === content) return [];
 		const uefi = (await probe.output(['ls', '/sys/firmware'])).split('\n').includes('efi');
 		const mounted = await readMounts(probe);

@@ -1,56 +1,36 @@
-import {chooseLink, type Link, type Network, networkSchema, readIpLinks} from '../links.ts';
-import {type Phase, type Probe, planFile, planService, type Step} from '../phase.ts';
+import {createHash} from 'node:crypto';
+import {
+	lastGood,
+	listChangedLinks,
+	planArm,
+	planDisarm,
+	planNetdev,
+	type Rejected,
+	readNetworkFiles,
+	rejectedPath,
+	trialPath,
+} from '../arming.ts';
+import {chooseLinks, type IpLink, type Link, type Network, networkSchema, readIpLinks} from '../links.ts';
+import {formatNetwork, isVlanAware, networkFolder} from '../networkd.ts';
+import {type Phase, type Probe, planService, type Step} from '../phase.ts';
+import {readAddresses} from '../reach.ts';
 
-const folder = '/etc/systemd/network';
+type Files = ReadonlyMap<string, string>;
 
-function section(name: string, lines: readonly (string | false | undefined)[]): string {
-	return [`[${name}]`, ...lines.filter(Boolean), ''].join('\n');
-}
+const isOurs = (name: string) => name.includes('-bringup-');
 
-function formatBridgeNetwork({bridge}: Network): string {
-	const dhcp = bridge.addresses === 'dhcp';
-	const addresses = bridge.addresses === 'dhcp' ? [] : bridge.addresses;
+function planFiles(wanted: Files, found: Files): Step[] {
+	const write = [...wanted].filter(([name, content]) => found.get(name) !== content);
+	const remove = [...found.keys()].filter(name => isOurs(name) && !wanted.has(name));
 	return [
-		section('Match', [`Name=${bridge.name}`]),
-		section('Link', ['RequiredForOnline=routable']),
-		section('Network', [
-			dhcp && 'DHCP=yes',
-			...addresses.map(address => `Address=${address}`),
-			bridge.gateway && `Gateway=${bridge.gateway}`,
-			...bridge.dns.map(server => `DNS=${server}`),
-			...bridge.ntp.map(server => `NTP=${server}`),
-		]),
-		...(dhcp ? [section('DHCPv4', ['ClientIdentifier=mac'])] : []),
-	].join('\n');
-}
-
-/** The files that networkd and udev read. The bridge has the uplink's MAC address, or its lease would change (systemd/systemd#30813). */
-function formatFiles(config: Network, link: Link): [name: string, content: string][] {
-	const {management, bridge} = config;
-	return [
-		[
-			`10-${management.name}.link`,
-			[
-				section('Match', ['Type=ether', `PermanentMACAddress=${link.mac}`]),
-				section('Link', [`Name=${management.name}`]),
-			].join('\n'),
-		],
-		[
-			`20-${bridge.name}.netdev`,
-			[
-				section('NetDev', [`Name=${bridge.name}`, 'Kind=bridge', `MACAddress=${link.mac}`]),
-				section('Bridge', ['STP=no', 'ForwardDelaySec=0']),
-			].join('\n'),
-		],
-		[
-			`20-${management.name}.network`,
-			[
-				section('Match', ['Type=ether', `Name=${management.name}`]),
-				section('Link', ['RequiredForOnline=no']),
-				section('Network', [`Bridge=${bridge.name}`, 'LinkLocalAddressing=no']),
-			].join('\n'),
-		],
-		[`30-${bridge.name}.network`, formatBridgeNetwork(config)],
+		...write.map(([name, content]): Step => {
+			const path = `${networkFolder}/${name}`;
+			return {do: 'write', path, content, mode: 0o644, why: `write ${path}`};
+		}),
+		...remove.map((name): Step => {
+			const path = `${networkFolder}/${name}`;
+			return {do: 'run', command: ['rm', '--force', path], why: `remove ${path}`};
+		}),
 	];
 }
 
@@ -66,42 +46,123 @@ function planRename(link: Link, name: string): Step[] {
 	];
 }
 
-async function planNetworkd(probe: Probe, changed: boolean): Promise<Step[]> {
-	const start = await planService(probe, 'systemd-networkd.service', 'start networkd');
-	if (start.length > 0 || !changed) return start;
-	return [{do: 'run', command: ['networkctl', 'reload'], why: 'let networkd read its files again'}];
+/** Every link that is a port of another, with that other. */
+function listPorts({bonds, bridges}: Network): [port: string, master: string][] {
+	return [
+		...Object.entries(bonds).flatMap(([bond, {links}]) => links.map((link): [string, string] => [link, bond])),
+		...Object.entries(bridges).flatMap(([bridge, {ports}]) =>
+			Object.keys(ports).map((link): [string, string] => [link, bridge]),
+		),
+	];
 }
 
-/** The management link, pinned by its permanent MAC address, and the bridge on it. */
+/** Whether the kernel has every link of the profile, each where it belongs. */
+function isInForce(network: Network, links: readonly IpLink[]): boolean {
+	const find = (name: string) => links.find(({ifname}) => ifname === name);
+	const kindOf = (name: string) => find(name)?.linkinfo?.info_kind;
+	const data = (name: string) => find(name)?.linkinfo?.info_data;
+	return (
+		listPorts(network).every(([port, master]) => find(port)?.master === master) &&
+		Object.keys(network.links).every(find) &&
+		Object.entries(network.bonds).every(([name, {mode}]) => kindOf(name) === 'bond' && data(name)?.['mode'] === mode) &&
+		Object.keys(network.bridges).every(
+			name => kindOf(name) === 'bridge' && data(name)?.['vlan_filtering'] === Number(isVlanAware(network, name)),
+		) &&
+		Object.entries(network.vlans).every(([name, {id}]) => kindOf(name) === 'vlan' && data(name)?.['id'] === id)
+	);
+}
+
+async function planNetworkd(probe: Probe): Promise<Step> {
+	const [start] = await planService(probe, 'systemd-networkd.service', 'start networkd');
+	return start ?? {do: 'run', command: ['networkctl', 'reload'], why: 'let networkd read its files again'};
+}
+
+function planWait(network: Network): Step {
+	const paths = [
+		...Object.keys({...network.links, ...network.bonds, ...network.bridges, ...network.vlans}),
+		...listPorts(network).map(([port]) => `${port}/master`),
+	];
+	const until = ['ls', ...paths.map(path => `/sys/class/net/${path}`)] as const;
+	return {do: 'wait', until: [...until], seconds: 30, why: 'wait until every link is there'};
+}
+
+async function readRejected(probe: Probe): Promise<Rejected | undefined> {
+	const text = await probe.read(rejectedPath);
+	return text === undefined ? undefined : (JSON.parse(text) as Rejected);
+}
+
+function refuseAgain({at, reason}: Rejected): Error {
+	return new Error(
+		[
+			`this network was tried at ${at} and taken back: ${reason}`,
+			'the last good network is in force. Change the section network,',
+			`or mend what is outside the machine and let it be tried again: rm ${rejectedPath} && systemctl restart bringup`,
+		].join('\n'),
+	);
+}
+
+/** udev names the links in the initramfs already, by the .link files that it had when it was made. */
+async function planInitramfs(probe: Probe, steps: readonly Step[]): Promise<Step[]> {
+	const found = await probe.output([
+		...(['find', '/boot', networkFolder, '-maxdepth', '1', '-name', 'initrd.img-*', '-printf', '%T@ %f\n'] as const),
+		...['-o', '-name', '*.link', '-printf', '%T@ %f\n'],
+	]);
+	const dated = found.split('\n').map(line => line.split(' '));
+	const times = (pattern: RegExp) => dated.filter(([, name]) => pattern.test(name ?? '')).map(([time]) => Number(time));
+	const stale = Math.max(...times(/\.link$/), 0) > Math.min(...times(/^initrd/));
+	const changed = steps.some(step => step.do === 'write' && step.path.endsWith('.link'));
+	if (!stale && !changed) return [];
+	const command = ['update-initramfs', '-u', '-k', 'all'] as const;
+	return [{do: 'run', command, why: 'put the names of the links into the initramfs'}];
+}
+
+/** Whether somebody may be on this machine over a network that we made. */
+async function isReached(found: Files, probe: Probe): Promise<boolean> {
+	const ours = [...found.keys()].flatMap(name => /^30-bringup-(.+)\.network$/.exec(name)?.[1] ?? []);
+	if (ours.length === 0) return false;
+	const links = await readAddresses(probe);
+	return ours.some(name => links.get(name)?.carrier && (links.get(name)?.addresses.length ?? 0) > 0);
+}
+
+/** The links of the profile. A change on a machine that is reachable is on trial until it is proven to be reachable still. */
 export const network: Phase<typeof networkSchema> = {
 	schema: networkSchema,
-	packages: ['iproute2', 'systemd', 'systemd-resolved', 'systemd-timesyncd', 'udev', 'coreutils'],
+	packages: [
+		...['iproute2', 'systemd', 'systemd-resolved', 'systemd-timesyncd', 'udev', 'coreutils', 'findutils'],
+		...['iputils-ping', 'iputils-arping', 'ndisc6', 'initramfs-tools'],
+	],
 	async plan(config, probe) {
-		const {management, bridge} = config;
-		const link = await chooseLink(config, probe);
-		const files: Step[] = [];
-		for (const [name, content] of formatFiles(config, link)) {
-			files.push(...(await planFile(probe, `${folder}/${name}`, content, `write ${folder}/${name}`)));
+		const chosen = await chooseLinks(config, probe);
+		const wanted = formatNetwork(config, chosen);
+		const found = (await readNetworkFiles(probe, networkFolder)) ?? new Map<string, string>();
+		const links = await readIpLinks(probe);
+		const files = planFiles(wanted, found);
+		const renames = Object.keys(config.links).flatMap(role => planRename(chosen.get(role) as Link, role));
+		const saved = (await readNetworkFiles(probe, lastGood)) !== undefined;
+		const underWay = saved || (await probe.read(trialPath)) !== undefined;
+		if (files.length === 0 && renames.length === 0 && !underWay && isInForce(config, links)) {
+			const start = await planService(probe, 'systemd-networkd.service', 'start networkd');
+			return [...start, ...(await planInitramfs(probe, []))];
 		}
-		const bridges = (await readIpLinks(probe)).filter(
-			({ifname, address}) => ifname === bridge.name && address === link.mac,
-		);
-		const joined = link.name === management.name && link.bridge === bridge.name && bridges.length === 1;
-		const steps = [
-			...files,
-			...planRename(link, management.name),
-			...(await planNetworkd(probe, files.length > 0 || !joined)),
-		];
-		if (steps.length === 0) return [];
-		const port = `/sys/class/net/${bridge.name}/brif/${management.name}`;
+		const digest = createHash('sha256')
+			.update(JSON.stringify([...wanted]))
+			.digest('hex');
+		const rejected = await readRejected(probe);
+		if (rejected?.digest === digest && !underWay) throw refuseAgain(rejected);
+		const armed = saved || (await isReached(found, probe));
+		const there = links.map(({ifname}) => ifname);
+		const changed = listChangedLinks(found, wanted).filter(([link]) => there.includes(link));
 		return [
-			...steps,
-			{
-				do: 'wait',
-				until: ['test', '-e', port],
-				seconds: 30,
-				why: `wait until ${management.name} is a port of ${bridge.name}`,
-			},
+			{do: 'write', path: trialPath, content: digest, mode: 0o644, why: 'remember which network is on trial'},
+			...(armed ? planArm(saved) : []),
+			...files,
+			...renames,
+			...changed.flatMap(([link, content]) => planNetdev(link, content)),
+			await planNetworkd(probe),
+			planWait(config),
+			...(armed ? planDisarm() : []),
+			{do: 'run', command: ['rm', '--force', trialPath], why: 'end the trial'},
+			...(await planInitramfs(probe, files)),
 		];
 	},
 };

@@ -5,8 +5,8 @@ import {type Phase, planFile} from '../phase.ts';
 export const report: Phase<typeof networkSchema> = {
 	schema: networkSchema,
 	packages: ['util-linux', 'libpam-modules'],
-	async plan({bridge}, probe) {
-		const issue = `${bridge.name}: \\4{${bridge.name}} \\6{${bridge.name}}\nprovisioning: bringup status, journalctl -u bringup\n\n`;
+	async plan({management}, probe) {
+		const issue = `${management}: \\4{${management}} \\6{${management}}\nprovisioning: bringup status, journalctl -u bringup\n\n`;
 		return planFile(probe, '/etc/issue.d/10-bringup.issue', issue, 'show the addresses above the login prompt');
 	},
 };

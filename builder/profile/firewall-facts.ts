@@ -1,0 +1,45 @@
+import type {FalseFact, Sections} from './facts.ts';
+
+type Firewall = NonNullable<Sections['firewall']>;
+
+function opensSsh({zones, allow}: Firewall, link: string): boolean {
+	const inside = (zone: string) => zone === 'any' || zones[zone]?.links.includes(link);
+	return Object.values(allow).some(({from, to, protocol, ports}) => {
+		const holds = ports?.some(port => {
+			const [first, last] = String(port).split('-').map(Number);
+			return 22 >= (first ?? 0) && 22 <= (last ?? first ?? 0);
+		});
+		return to === 'machine' && inside(from) && protocol !== 'udp' && (ports === undefined || holds);
+	});
+}
+
+/** What is wrong with the section firewall, alone and beside the others. */
+export function checkFirewall(firewall: Firewall, network: Sections['network']): FalseFact[] {
+	const {zones, allow} = firewall;
+	const faults: FalseFact[] = [];
+	const links = Object.entries(zones).flatMap(([zone, {links}]) =>
+		links.map((link, index) => ({zone, link, path: ['firewall', 'zones', zone, 'links', index]})),
+	);
+	for (const [index, {link, path}] of links.entries()) {
+		const earlier = links.slice(0, index).find(other => other.link === link);
+		if (earlier) faults.push({path, message: `${link} is in the zone ${earlier.zone} already`});
+	}
+	for (const [name, {from, to, ports}] of Object.entries(allow)) {
+		const path = ['firewall', 'allow', name];
+		const known = Object.keys(zones).join(', ');
+		if (from !== 'any' && !zones[from])
+			faults.push({path: [...path, 'from'], message: `there is no zone ${from}; there are ${known}`});
+		if (to !== 'machine' && !zones[to])
+			faults.push({path: [...path, 'to'], message: `there is no zone ${to}; there are machine, ${known}`});
+		ports?.forEach((port, index) => {
+			const [first = 0, last = 0] = String(port).split('-').map(Number);
+			if (typeof port === 'string' && (first < 1 || last > 65535 || first > last))
+				faults.push({path: [...path, 'ports', index], message: `${port} is no range of ports`});
+		});
+	}
+	if (network && !opensSsh(firewall, network.management)) {
+		const message = `nobody could reach the machine over SSH: ${network.management} holds its address; add to allow, say, ssh: {from: …, to: machine, protocol: tcp, ports: [22]}`;
+		faults.push({path: ['firewall'], message});
+	}
+	return faults;
+}

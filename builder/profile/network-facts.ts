@@ -1,0 +1,146 @@
+import {BlockList, isIPv6} from 'node:net';
+import type {FalseFact, Sections} from './facts.ts';
+import type {FieldPath} from './source.ts';
+
+type Network = NonNullable<Sections['network']>;
+type Layer3 = Network['links'][string];
+
+function splitCidr(cidr: string): {address: string; prefix: number; family: 'ipv4' | 'ipv6'} {
+	const [address = '', prefix] = cidr.split('/');
+	return {address, prefix: Number(prefix), family: isIPv6(address) ? 'ipv6' : 'ipv4'};
+}
+
+/** Whether the subnet of a CIDR holds the address. */
+export function subnetHolds(cidr: string, address: string, prefix = splitCidr(cidr).prefix): boolean {
+	const subnet = splitCidr(cidr);
+	if (subnet.family !== (isIPv6(address) ? 'ipv6' : 'ipv4')) return false;
+	const list = new BlockList();
+	list.addSubnet(subnet.address, prefix, subnet.family);
+	return list.check(address, subnet.family);
+}
+
+/** Whether an IPv4 address is its subnet's own or its broadcast address. */
+function isReserved(cidr: string): boolean {
+	const {address, prefix, family} = splitCidr(cidr);
+	if (family === 'ipv6' || prefix > 30) return false;
+	const number = address.split('.').reduce((sum, byte) => sum * 256 + Number(byte), 0);
+	const host = number % 2 ** (32 - prefix);
+	return host === 0 || host === 2 ** (32 - prefix) - 1;
+}
+
+function checkAddresses({addresses, gateway}: Layer3, path: FieldPath): FalseFact[] {
+	if (typeof addresses !== 'object') {
+		const message =
+			addresses === undefined
+				? 'needs addresses beside it'
+				: 'with dhcp the gateway comes from the lease; remove it, or give static addresses';
+		return gateway.length > 0 ? [{path: [...path, 'gateway'], message}] : [];
+	}
+	const faults: FalseFact[] = addresses.flatMap((cidr, index) => {
+		const at = [...path, 'addresses', index];
+		const {address, prefix} = splitCidr(cidr);
+		const other = addresses
+			.slice(0, index)
+			.find(earlier => subnetHolds(earlier, address, Math.min(splitCidr(earlier).prefix, prefix)));
+		const reserved = `${cidr} is the address of the subnet itself or its broadcast address; give one between`;
+		const overlap = `its subnet overlaps with that of ${other}; every address of a link needs a subnet of its own`;
+		return [
+			...(isReserved(cidr) ? [{path: at, message: reserved}] : []),
+			...(other ? [{path: at, message: overlap}] : []),
+		];
+	});
+	const lost = gateway.filter(via => !addresses.some(cidr => subnetHolds(cidr, via)));
+	const message = `lies in no subnet of ${addresses.join(', ')}`;
+	return [...faults, ...lost.map(() => ({path: [...path, 'gateway'], message}))];
+}
+
+interface Named {
+	name: string;
+	path: FieldPath;
+	link: Layer3;
+}
+
+function listNamed({links, bonds, bridges, vlans}: Network): Named[] {
+	return Object.entries({links, bonds, bridges, vlans}).flatMap(([kind, map]) =>
+		Object.entries(map).map(([name, link]) => ({name, link, path: ['network', kind, name]})),
+	);
+}
+
+/** Where each link is used as a part of another. */
+function listUses({bonds, bridges}: Network): {name: string; path: FieldPath; allowed: 'links' | 'ports'}[] {
+	return [
+		...Object.entries(bonds).flatMap(([bond, {links}]) =>
+			links.map((name, index) => ({name, path: ['network', 'bonds', bond, 'links', index], allowed: 'links' as const})),
+		),
+		...Object.entries(bridges).flatMap(([bridge, {ports}]) =>
+			Object.keys(ports).map(name => ({
+				name,
+				path: ['network', 'bridges', bridge, 'ports', name],
+				allowed: 'ports' as const,
+			})),
+		),
+	];
+}
+
+function checkUses(network: Network): FalseFact[] {
+	const uses = listUses(network);
+	return uses.flatMap(({name, path, allowed}, index) => {
+		const known = allowed === 'links' ? network.links : {...network.links, ...network.bonds};
+		if (known[name] === undefined)
+			return [{path, message: `there is no ${allowed === 'links' ? 'link' : 'link or bond'} ${name} in network`}];
+		const earlier = uses.slice(0, index).find(use => use.name === name);
+		if (earlier) return [{path, message: `${name} is part of ${earlier.path[2]} already`}];
+		const used = {...network.links, ...network.bonds}[name];
+		return used?.addresses === undefined
+			? []
+			: [{path, message: `${name} has addresses of its own; the addresses go to the bridge or bond`}];
+	});
+}
+
+function checkVlans({links, bonds, bridges, vlans}: Network): FalseFact[] {
+	return Object.entries(vlans).flatMap(([name, {link, id, mtu}]) => {
+		const path = ['network', 'vlans', name];
+		const parent = {...links, ...bonds, ...bridges}[link];
+		if (!parent) return [{path: [...path, 'link'], message: `there is no link, bond or bridge ${link} in network`}];
+		const twin = Object.entries(vlans).find(([other, vlan]) => other < name && vlan.link === link && vlan.id === id);
+		const faults: FalseFact[] = twin
+			? [{path: [...path, 'id'], message: `${twin[0]} is in VLAN ${id} of ${link} already`}]
+			: [];
+		if (mtu !== undefined && mtu > (parent.mtu ?? 1500))
+			faults.push({path: [...path, 'mtu'], message: `is larger than that of ${link}; give ${link} an mtu of ${mtu}`});
+		const ports = bridges[link]?.ports ?? {};
+		const carried = Object.values(ports).some(({pvid, tagged}) => pvid === id || tagged.includes(id));
+		if (Object.keys(ports).length > 0 && !carried)
+			faults.push({path: [...path, 'id'], message: `no port of ${link} carries VLAN ${id}; add it to tagged of one`});
+		if (bridges[link]?.vlanAware === false)
+			faults.push({path: [...path, 'link'], message: `${link} is not vlanAware, and a VLAN on it needs that`});
+		return faults;
+	});
+}
+
+/** What is wrong with the section network as a whole. */
+export function checkNetwork(network: Network): FalseFact[] {
+	const named = listNamed(network);
+	const twice = named.filter(({name}, index) => named.findIndex(other => other.name === name) < index);
+	const free = Object.entries(network.links).filter(([, {mac, path}]) => mac === undefined && path === undefined);
+	const management = named.find(({name}) => name === network.management);
+	const part = listUses(network).find(({name}) => name === network.management);
+	const faults: FalseFact[] = twice.map(({name, path}) => ({path, message: `the name ${name} is taken`}));
+	if (!management)
+		faults.push({path: ['network', 'management'], message: `there is no ${network.management} in network`});
+	else if (part)
+		faults.push({
+			path: ['network', 'management'],
+			message: `${network.management} is a part of ${part.path[2]}; name that`,
+		});
+	else if (management.link.addresses === undefined)
+		faults.push({path: management.path, message: 'the machine is reached over it, and it has no addresses; dhcp?'});
+	for (const [name] of free.slice(1))
+		faults.push({path: ['network', 'links', name], message: `give it a mac or path; ${free[0]?.[0]} has none either`});
+	return [
+		...faults,
+		...checkUses(network),
+		...checkVlans(network),
+		...named.flatMap(({link, path}) => checkAddresses(link, path)),
+	];
+}

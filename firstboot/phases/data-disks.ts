@@ -1,0 +1,86 @@
+import {type Disk, flatten, type Node, readBlockDevices} from '../disks.ts';
+import {readSignatures} from '../layout.ts';
+import type {Phase, Probe, Step} from '../phase.ts';
+import {chooseDataDisks, findPartition, partitionLabel, storageSchema} from '../volumes.ts';
+
+const describe = ({name, model, serial}: Disk) => `${name} (${[model, serial].filter(Boolean).join(', ')})`;
+
+function refuse(name: string, disk: Disk): Error {
+	return new Error(
+		[
+			`storage.disks.${name}: ${describe(disk)} carries data that is not ours`,
+			`  wanted  empty, or a partition ${partitionLabel(name)}`,
+			`  found   ${disk.contents}`,
+			'nothing was changed. If what is on it may go, erase it yourself (wipefs --all), or say so in the profile:',
+			`  storage: {disks: {${name}: {wipe: true}}}`,
+		].join('\n'),
+	);
+}
+
+/** What udev has set up on the disk must be stopped first; the programs refuse what is in use. */
+function planStop(devices: readonly Node[], what: string): Step[] {
+	const seen = new Set<string>();
+	return [...devices].reverse().flatMap(({type, path}): Step[] => {
+		if (seen.has(path)) return [];
+		seen.add(path);
+		if (type === 'lvm')
+			return [{do: 'run', command: ['lvchange', '--activate', 'n', path], why: `stop ${path}, to erase ${what}`}];
+		if (/^(raid\d+|linear)$/.test(type))
+			return [{do: 'run', command: ['mdadm', '--stop', path], why: `stop ${path}, to erase ${what}`}];
+		return [];
+	});
+}
+
+function planWipe(name: string, disk: Disk, node: Node): Step[] {
+	const what = `${disk.contents} on ${describe(disk)}; storage.disks.${name}.wipe`;
+	const partitions = flatten(node).filter(({type}) => type === 'part');
+	return [
+		...planStop(flatten(node).slice(1), what),
+		...[...partitions.map(({path}) => path), disk.path].map(
+			(path): Step => ({do: 'run', command: ['wipefs', '--all', path], why: `erase ${what}: ${path}`}),
+		),
+	];
+}
+
+async function planDisk(
+	name: string,
+	disk: Disk,
+	wipe: boolean,
+	devices: readonly Node[],
+	probe: Probe,
+): Promise<Step[]> {
+	const node = devices.find(device => device.name === disk.name) as Node;
+	const ours = findPartition(devices, name);
+	if (ours && flatten(node).includes(ours)) return [];
+	if (ours)
+		throw new Error(
+			`the partition ${partitionLabel(name)} is on ${ours.path}, and storage.disks.${name} is ${describe(disk)}`,
+		);
+	const blank = disk.contents === 'empty' && (await readSignatures(probe, disk.path)).length === 0;
+	if (!blank && !wipe) throw refuse(name, disk);
+	return [
+		...(blank ? [] : planWipe(name, disk, node)),
+		{
+			do: 'run',
+			// Signatures inside the new partition are kept unless the profile gave the disk's content up: what is made on it refuses them.
+			command: ['sfdisk', '--wipe-partitions', wipe ? 'always' : 'never', disk.path],
+			stdin: `label: gpt\nname=${partitionLabel(name)}\n`,
+			why: `partition ${describe(disk)} as ${name}; it is ${blank ? 'empty' : 'erased'}`,
+		},
+		{do: 'run', command: ['udevadm', 'settle'], why: 'let udev see the partition'},
+	];
+}
+
+/** Gives every data disk the one partition that the rest is made on. */
+export const dataDisks: Phase<typeof storageSchema> = {
+	schema: storageSchema,
+	packages: ['fdisk', 'util-linux', 'udev', 'lvm2', 'mdadm', 'smartmontools'],
+	async plan(storage, probe) {
+		const chosen = await chooseDataDisks(storage, probe);
+		const devices = await readBlockDevices(probe);
+		const steps = [...chosen].map(([name, disk]) =>
+			planDisk(name, disk, storage.disks[name]?.wipe ?? false, devices, probe),
+		);
+		return (await Promise.all(steps)).flat();
+	},
+};

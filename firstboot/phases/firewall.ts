@@ -1,0 +1,119 @@
+import {z} from 'zod';
+import {planTable} from '../nftables.ts';
+import type {Phase} from '../phase.ts';
+
+const zoneName = z
+	.string()
+	.regex(/^[a-z][a-z0-9-]*$/, 'expected a name: a letter, then lower case letters, digits and dashes')
+	.refine(name => name !== 'machine', 'machine is the machine itself, and no zone');
+
+const link = z
+	.string()
+	.regex(
+		/^[A-Za-z0-9._-]{1,15}\*?$/,
+		'expected the name of a link, such as br0; with * at its end, of all that begin so',
+	);
+
+const ports = z
+	.array(
+		z.union([
+			z.number().int().min(1).max(65535),
+			z.string().regex(/^\d+-\d+$/, 'expected a port such as 22 or a range such as "8000-8099"'),
+		]),
+	)
+	.min(1);
+
+/** The section `firewall`. */
+export const firewallSchema = z
+	.strictObject({
+		zones: z
+			.record(zoneName, z.strictObject({links: z.array(link).min(1).describe('bridges, VLANs and other links')}))
+			.describe('links that may reach each other; from one zone to another, or to the machine, only what allow says'),
+		allow: z
+			.record(
+				z.string().regex(/^[a-z][a-z0-9-]*$/),
+				z.strictObject({
+					from: zoneName.or(z.literal('any')).describe('a zone, or `any` of them'),
+					to: z.string().describe('a zone, or `machine`'),
+					protocol: z.enum(['tcp', 'udp']).optional().describe('any, without it'),
+					ports: ports.optional().describe('such as 22 or "8000-8099"; any, without it'),
+					sources: z
+						.array(z.union([z.cidrv4(), z.cidrv6()]))
+						.min(1)
+						.optional()
+						.describe('only from these subnets'),
+				}),
+			)
+			.default({})
+			.describe('what may pass, by a name of yours'),
+	})
+	.describe(
+		'Zones and what may pass between them, as one nftables table of our own. Drops are final; what passes here may still be dropped by the rules of libvirt, podman or K3s.',
+	);
+
+export type Firewall = z.output<typeof firewallSchema>;
+type Allowance = Firewall['allow'][string];
+
+const formatSet = (items: readonly (string | number)[]) => `{ ${items.join(', ')} }`;
+const formatLinks = (links: readonly string[]) => formatSet(links.map(name => `"${name}"`));
+
+/** One rule for each address family that the sources have; one for both without sources. */
+function formatMatches({protocol, ports, sources}: Allowance): string[] {
+	const service = protocol
+		? ports
+			? `${protocol} dport ${formatSet(ports)} `
+			: `meta l4proto ${protocol} `
+		: ports
+			? `meta l4proto { tcp, udp } th dport ${formatSet(ports)} `
+			: '';
+	if (!sources) return [service];
+	const families = {ip: sources.filter(cidr => !cidr.includes(':')), ip6: sources.filter(cidr => cidr.includes(':'))};
+	return Object.entries(families).flatMap(([family, list]) =>
+		list.length > 0 ? [`${family} saddr ${formatSet(list)} ${service}`] : [],
+	);
+}
+
+/** The chains of the table. Names of links are matched as text, because links come and go. */
+export function formatFirewall({zones, allow}: Firewall): string {
+	const all = Object.values(zones).flatMap(({links}) => links);
+	const linksOf = (zone: string) => formatLinks(zone === 'any' ? all : (zones[zone]?.links ?? []));
+	const rules = (to: 'machine' | 'zones') =>
+		Object.entries(allow)
+			.filter(([, allowance]) => (allowance.to === 'machine') === (to === 'machine'))
+			.flatMap(([name, allowance]) =>
+				formatMatches(allowance).map(match => {
+					const out = to === 'machine' ? '' : `oifname ${linksOf(allowance.to)} `;
+					return `iifname ${linksOf(allowance.from)} ${out}${match}accept comment "${name}"`;
+				}),
+			);
+	const input = [
+		'type filter hook input priority filter - 5; policy drop;',
+		'ct state established,related accept',
+		'ct state invalid drop',
+		'iifname "lo" accept',
+		'icmp type { destination-unreachable, time-exceeded, parameter-problem, echo-request } accept',
+		'icmpv6 type { destination-unreachable, packet-too-big, time-exceeded, parameter-problem, echo-request } accept',
+		'icmpv6 type { nd-router-advert, nd-neighbor-solicit, nd-neighbor-advert, mld-listener-query } ip6 hoplimit 255 accept',
+		'icmpv6 type { mld-listener-query, mld-listener-report, mld-listener-done, mld2-listener-report } ip6 saddr fe80::/10 accept',
+		'udp dport 68 udp sport 67 accept comment "DHCP"',
+		'ip6 saddr fe80::/10 udp dport 546 accept comment "DHCPv6"',
+		...rules('machine'),
+	];
+	const forward = [
+		'type filter hook forward priority filter - 5; policy accept;',
+		'ct state established,related accept',
+		...Object.keys(zones).map(zone => `iifname ${linksOf(zone)} oifname ${linksOf(zone)} accept`),
+		...rules('zones'),
+		`iifname ${formatLinks(all)} drop`,
+	];
+	const chain = (name: string, lines: readonly string[]) =>
+		`\tchain ${name} {\n${lines.map(line => `\t\t${line}\n`).join('')}\t}\n`;
+	return chain('input', input) + chain('forward', forward);
+}
+
+/** The zones of the machine, loaded as one table and in one transaction. */
+export const firewall: Phase<typeof firewallSchema> = {
+	schema: firewallSchema,
+	packages: ['nftables', 'systemd', 'util-linux'],
+	plan: (config, probe) => planTable(probe, {family: 'inet', name: 'firewall', content: formatFirewall(config)}),
+};

@@ -1,0 +1,119 @@
+import {parseSize} from '../disks.ts';
+import type {Command, Phase, Probe, Step} from '../phase.ts';
+import {devicePath, formatDifference, readContent, resolveDevice, type Storage, storageSchema} from '../volumes.ts';
+
+interface Report {
+	groups: string[];
+	/** Group of each physical volume, by path as udev resolves it. */
+	members: {path: string; group: string}[];
+	volumes: {group: string; name: string; size: number}[];
+}
+
+const ask = (program: string, columns: string): Command => [
+	...([program, '--reportformat', 'json', '--units', 'b', '--nosuffix', '--options', columns] as const),
+];
+
+interface LvmReport {
+	report: [Record<string, Record<string, string>[]>];
+}
+
+async function readReport(probe: Probe): Promise<Report> {
+	const read = async (command: Command, key: string) =>
+		(JSON.parse(await probe.output(command)) as LvmReport).report[0][key] ?? [];
+	const groups = await read(ask('vgs', 'vg_name'), 'vg');
+	const members = await read(ask('pvs', 'pv_name,vg_name'), 'pv');
+	const volumes = await read(ask('lvs', 'vg_name,lv_name,lv_size'), 'lv');
+	return {
+		groups: groups.map(({vg_name = ''}) => vg_name),
+		members: members.map(({pv_name = '', vg_name = ''}) => ({path: pv_name, group: vg_name})),
+		volumes: volumes.map(({vg_name = '', lv_name = '', lv_size}) => ({
+			group: vg_name,
+			name: lv_name,
+			size: Number(lv_size),
+		})),
+	};
+}
+
+/** LVM rounds up to whole extents of 4 MiB. */
+const extent = 4 * 2 ** 20;
+
+function planVolume(group: string, name: string, size: string, report: Report): Step[] {
+	const found = report.volumes.find(volume => volume.group === group && volume.name === name);
+	const amount =
+		size === 'rest' ? ['--extents', '100%FREE'] : ['--size', `${Math.ceil(parseSize(size) / extent) * extent}b`];
+	if (!found)
+		return [
+			{
+				do: 'run',
+				command: ['lvcreate', '--yes', '--wipesignatures', 'n', '--name', name, ...amount, group],
+				why: `make the volume ${group}/${name} of ${size === 'rest' ? 'all that is left' : size}`,
+			},
+		];
+	if (size === 'rest') return [];
+	const wanted = parseSize(size);
+	if (found.size >= wanted + extent)
+		throw formatDifference(
+			`the volume ${group}/${name}`,
+			size,
+			`${(found.size / 2 ** 30).toFixed(1)}G`,
+			'a volume is never made smaller; say the size that it has',
+		);
+	if (found.size >= wanted) return [];
+	return [
+		{
+			do: 'run',
+			command: ['lvextend', '--resizefs', ...amount, `${group}/${name}`],
+			why: `let the volume ${group}/${name} grow to ${size}`,
+		},
+	];
+}
+
+async function planGroup(storage: Storage, name: string, report: Report, probe: Probe): Promise<Step[]> {
+	const {members, volumes} = storage.groups[name] as Storage['groups'][string];
+	const missing: string[] = [];
+	for (const member of members) {
+		const path = devicePath(storage, member);
+		const content = await readContent(storage, member, probe);
+		const foreign = content.find(({type}) => type !== 'LVM2_member');
+		if (foreign)
+			throw formatDifference(
+				`the volume group ${name}`,
+				`${member} as a member`,
+				`${member} holds ${foreign.type} ${foreign.label ?? ''}`,
+				`if it may go: wipefs --all ${path}`,
+			);
+		const device = await resolveDevice(storage, member, probe);
+		const group = report.members.find(other => other.path === device)?.group ?? '';
+		if (group !== '' && group !== name)
+			throw formatDifference(
+				`the volume group ${name}`,
+				`${member} as a member`,
+				`${member} belongs to ${group}`,
+				'mend it with vgsplit or vgrename',
+			);
+		if (group === '') missing.push(path);
+	}
+	const there = report.groups.includes(name);
+	const verb = there ? 'vgextend' : 'vgcreate';
+	const make: Step = {
+		do: 'run',
+		command: [verb, name, ...missing],
+		why: there ? `add ${missing.join(', ')} to the volume group ${name}` : `make the volume group ${name}`,
+	};
+	return [
+		...(missing.length > 0 ? [make] : []),
+		...Object.entries(volumes).flatMap(([volume, {size}]) => planVolume(name, volume, size, report)),
+	];
+}
+
+/** Volume groups and logical volumes; volumes grow, and never shrink. */
+export const groups: Phase<typeof storageSchema> = {
+	schema: storageSchema,
+	packages: ['lvm2', 'coreutils', 'e2fsprogs', 'xfsprogs'],
+	async plan(storage, probe) {
+		if (Object.keys(storage.groups).length === 0) return [];
+		const report = await readReport(probe);
+		const steps = Object.keys(storage.groups).map(name => planGroup(storage, name, report, probe));
+		return (await Promise.all(steps)).flat();
+	},
+};

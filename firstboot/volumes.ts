@@ -1,0 +1,177 @@
+import {z} from 'zod';
+import {
+	type Disk,
+	explainDisks,
+	findMismatch,
+	flatten,
+	type Node,
+	readBlockDevices,
+	readDisks,
+	type Selector,
+	selectorFields,
+	size,
+} from './disks.ts';
+import {readSignatures} from './layout.ts';
+import type {Command, Probe} from './phase.ts';
+
+const name = z
+	.string()
+	.regex(
+		/^[a-z][a-z0-9_]{0,11}$/,
+		'expected a name: a letter, then lower case letters, digits and _, 12 characters at most',
+	);
+
+const path = z
+	.string()
+	.regex(/^(\/[A-Za-z0-9._-]+)+$/, 'expected an absolute path of letters, digits, dot, dash and underscore');
+
+const wipe = z
+	.boolean()
+	.default(false)
+	.describe('its content may be erased once, when it is not ours yet; what this profile made on it stays');
+
+/** The section `storage`. */
+export const storageSchema = z
+	.strictObject({
+		disks: z
+			.record(
+				name,
+				z
+					.strictObject({...selectorFields, wipe})
+					.refine(
+						({wipe: _, ...fields}) => Object.keys(fields).length > 0,
+						'the selector is empty and would match any disk; give at least one field, such as serial',
+					),
+			)
+			.describe('the data disks by a name of yours; every field given must match, and exactly one disk may'),
+		arrays: z
+			.record(
+				name,
+				z.strictObject({
+					level: z.enum(['raid1', 'raid5', 'raid6', 'raid10']),
+					members: z.array(name).min(2).describe('names of disks'),
+				}),
+			)
+			.default({})
+			.describe('RAID of md'),
+		groups: z
+			.record(
+				name,
+				z.strictObject({
+					members: z.array(name).min(1).describe('names of disks or arrays'),
+					volumes: z
+						.record(
+							name,
+							z.strictObject({
+								size: z.union([size, z.literal('rest')]).describe('`20G`, or `rest` for all that is left'),
+							}),
+						)
+						.default({})
+						.describe('logical volumes'),
+				}),
+			)
+			.default({})
+			.describe('volume groups of LVM'),
+		filesystems: z
+			.record(
+				name,
+				z.strictObject({
+					on: z
+						.union([z.string(), z.array(z.string()).min(1)])
+						.describe('a disk, an array, or GROUP/VOLUME; for btrfs several'),
+					type: z.enum(['ext4', 'xfs', 'btrfs']),
+					raid: z.enum(['single', 'raid1', 'raid10']).default('single').describe('how btrfs spreads over several'),
+					mount: path.describe('where it is mounted, if its disk is there; the boot does not hang on it'),
+					options: z
+						.array(z.string().regex(/^[\w.=:-]+$/))
+						.default([])
+						.describe('mount options'),
+					subvolumes: z
+						.array(z.string().regex(/^[\w.@-]+$/))
+						.default([])
+						.describe('of btrfs, below the mount'),
+				}),
+			)
+			.default({})
+			.describe('file systems by their label'),
+	})
+	.describe(
+		'Data disks. Only ever added to: what is there as described is kept, what differs stops the phase, and foreign data too unless wipe is said. Installing the system anew keeps them.',
+	);
+
+export type Storage = z.output<typeof storageSchema>;
+export type FileSystem = Storage['filesystems'][string];
+
+/** The name of the one partition of a data disk. */
+export const partitionLabel = (disk: string) => `bringup-${disk}`;
+
+/** The device behind a name of the profile: a disk's partition, an array, or GROUP/VOLUME. */
+export function devicePath(storage: Storage, name: string): string {
+	if (name.includes('/')) return `/dev/${name}`;
+	return storage.arrays[name] ? `/dev/md/${name}` : `/dev/disk/by-partlabel/${partitionLabel(name)}`;
+}
+
+function refuseData(disk: Disk): string | undefined {
+	const system = disk.mounts.find(mount => mount === '/' || mount.startsWith('/boot'));
+	return disk.barred ?? (system === undefined ? undefined : `it is the system disk: mounted at ${system}`);
+}
+
+/** The disk of each name. Throws, with every disk explained, when one is not exactly one, or one has two names. */
+export async function chooseDataDisks({disks}: Storage, probe: Probe): Promise<Map<string, Disk>> {
+	const found = await readDisks(probe);
+	const chosen = new Map<string, Disk>();
+	for (const [name, {wipe: _, ...fields}] of Object.entries(disks)) {
+		const selector: Selector = fields;
+		const matches = found.filter(disk => !refuseData(disk) && !findMismatch(selector, disk));
+		const [only] = matches;
+		if (!only || matches.length > 1)
+			throw new Error(
+				[
+					`storage.disks.${name} must match exactly one disk and matches ${matches.length}`,
+					explainDisks(selector, found, refuseData),
+					'nothing was changed; name the disk by its wwid or serial',
+				].join('\n'),
+			);
+		const [twin] = [...chosen].find(([, disk]) => disk.path === only.path) ?? [];
+		if (twin) throw new Error(`storage.disks.${name} and storage.disks.${twin} are the same disk, ${only.name}`);
+		chosen.set(name, only);
+	}
+	return chosen;
+}
+
+/** The partition of a data disk, with what is on it; undefined when there is none. Throws when there are two. */
+export function findPartition(devices: readonly Node[], disk: string): Node | undefined {
+	const label = partitionLabel(disk);
+	const found = devices.flatMap(flatten).filter(({type, partlabel}) => type === 'part' && partlabel === label);
+	const paths = [...new Set(found.map(({path}) => path))];
+	if (paths.length > 1)
+		throw new Error(`two partitions are named ${label}: ${paths.join(', ')}; take the disk of another machine out`);
+	return found[0];
+}
+
+const listDeviceLinks: Command = ['find', '/dev', '-maxdepth', '2', '-type', 'l', '-printf', '%p %l\n'];
+
+/** The kernel's name of the device behind a name of the profile; undefined when it is not there (yet). */
+export async function resolveDevice(storage: Storage, name: string, probe: Probe): Promise<string | undefined> {
+	if (storage.disks[name]) return findPartition(await readBlockDevices(probe), name)?.path;
+	const links = (await probe.output(listDeviceLinks)).split('\n').map(line => line.split(' '));
+	const target = links.find(([path]) => path === devicePath(storage, name))?.[1];
+	return target === undefined ? undefined : `/dev/${target.replace(/^.*\//, '')}`;
+}
+
+/** What stands on the device of a name, as libblkid sees it now; a device that is not there yet holds nothing. */
+export async function readContent(
+	storage: Storage,
+	name: string,
+	probe: Probe,
+): Promise<{type: string; label: string | null}[]> {
+	const device = await resolveDevice(storage, name, probe);
+	return device === undefined ? [] : readSignatures(probe, device);
+}
+
+/** How a device stands against the profile, for a refusal. */
+export function formatDifference(what: string, wanted: string, found: string, remedy: string): Error {
+	return new Error(
+		[`${what} is not as the profile says`, `  wanted  ${wanted}`, `  found   ${found}`, remedy].join('\n'),
+	);
+}
