@@ -24,7 +24,7 @@ export interface Rejected {
 }
 
 const listFiles: Command = [
-	...(['find', networkFolder, '/var/lib/bringup', '-path', '*/network/*', '-printf', '%p\\n'] as const),
+	...(['find', networkFolder, '/var/lib/bringup', '-path', '*/network/*', '-printf', '%p\n'] as const),
 ];
 
 /** The network files that stand in a folder, by name; undefined when there is no such folder. */

@@ -103,28 +103,68 @@ const table: [title: string, yaml: string, fault: string | RegExp][] = [
 	],
 	[
 		'an address without a prefix',
-		`${whole}network: {bridge: {addresses: [10.0.0.1]}}\n`,
-		/4:32: error: network\.bridge\.addresses\[0\]: expected an IPv4 address with its prefix length/,
+		`${whole}network: {bridges: {br0: {addresses: [10.0.0.1]}}}\n`,
+		/4:39: error: network\.bridges\.br0\.addresses\[0\]: expected an IPv4 address with its prefix length/,
 	],
 	[
 		'subnets that overlap',
-		`${whole}network: {bridge: {addresses: [10.0.0.1/8, 10.1.0.1/16]}}\n`,
-		/4:44: error: network\.bridge\.addresses\[1\]: its subnet overlaps with that of 10\.0\.0\.1\/8/,
+		`${whole}network: {bridges: {br0: {addresses: [10.0.0.1/8, 10.1.0.1/16]}}}\n`,
+		/4:51: error: network\.bridges\.br0\.addresses\[1\]: its subnet overlaps with that of 10\.0\.0\.1\/8/,
 	],
 	[
 		"a subnet's own address",
-		`${whole}network: {bridge: {addresses: [10.0.0.0/24]}}\n`,
+		`${whole}network: {bridges: {br0: {addresses: [10.0.0.0/24]}}}\n`,
 		/addresses\[0\]: 10\.0\.0\.0\/24 is the address of the subnet itself/,
 	],
 	[
 		'a gateway outside',
-		`${whole}network: {bridge: {addresses: [10.0.0.1/24], gateway: 10.0.1.1}}\n`,
+		`${whole}network: {bridges: {br0: {addresses: [10.0.0.1/24], gateway: 10.0.1.1}}}\n`,
 		/gateway: lies in no subnet of 10\.0\.0\.1\/24/,
 	],
 	[
 		'a gateway beside DHCP',
-		`${whole}network: {bridge: {gateway: 10.0.1.1}}\n`,
+		`${whole}network: {bridges: {br0: {addresses: dhcp, gateway: 10.0.1.1}}}\n`,
 		/gateway: with dhcp the gateway comes from the lease/,
+	],
+	[
+		'a bridge over a link that is not there',
+		`${whole}network: {bridges: {br0: {ports: {mgmt: {}}, addresses: dhcp}}}\n`,
+		/4:41: error: network\.bridges\.br0\.ports\.mgmt: there is no link or bond mgmt in network/,
+	],
+	[
+		'a link in two bridges',
+		`${whole}network: {links: {a: {}}, bridges: {br0: {ports: {a: {}}, addresses: dhcp}, br1: {ports: {a: {}}}}}\n`,
+		/network\.bridges\.br1\.ports\.a: a is part of br0 already/,
+	],
+	[
+		'two links that nothing tells apart',
+		`${whole}network: {links: {a: {}, b: {}}, bridges: {br0: {ports: {a: {}}, addresses: dhcp}}}\n`,
+		/network\.links\.b: give it a mac or path; a has none either/,
+	],
+	[
+		'a VLAN that no port carries',
+		`${whole}network: {links: {a: {}}, bridges: {br0: {ports: {a: {}}, addresses: dhcp}}, vlans: {iot: {link: br0, id: 30}}}\n`,
+		/network\.vlans\.iot\.id: no port of br0 carries VLAN 30; add it to tagged of one/,
+	],
+	[
+		'a machine that nobody could reach',
+		`${whole}network: {links: {a: {}}, bridges: {br0: {ports: {a: {}}}}}\n`,
+		/network\.bridges\.br0: the machine is reached over it, and it has no addresses/,
+	],
+	[
+		'a firewall that shuts its owner out',
+		`${whole}network: {links: {a: {}}, bridges: {br0: {ports: {a: {}}, addresses: dhcp}}}\nfirewall: {zones: {lan: {links: [br0]}}}\n`,
+		/5:11: error: firewall: nobody could reach the machine over SSH: br0 holds its address/,
+	],
+	[
+		'a zone that is not there',
+		`${whole}firewall: {zones: {lan: {links: [br0]}}, allow: {web: {from: lan, to: wan, ports: [80]}}}\n`,
+		/firewall\.allow\.web\.to: there is no zone wan; there are machine, lan/,
+	],
+	[
+		'a data disk that is named by nothing',
+		`${whole}storage: {disks: {a: {wipe: true}}}\n`,
+		/storage\.disks\.a: the selector is empty and would match any disk/,
 	],
 	[
 		'microcode without its component',

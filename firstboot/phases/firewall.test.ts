@@ -1,9 +1,8 @@
-import {execFile} from 'node:child_process';
 import {mkdtemp, rm, writeFile} from 'node:fs/promises';
 import {tmpdir} from 'node:os';
 import {join} from 'node:path';
-import {promisify} from 'node:util';
 import test from 'ava';
+import {machineProbe} from '../apply.ts';
 import type {Step} from '../phase.ts';
 import {probeRecord} from '../record.ts';
 import {firewall, firewallSchema} from './firewall.ts';
@@ -39,8 +38,7 @@ async function load(text: string): Promise<string> {
 			join(folder, 'run'),
 			`nft -f ${folder}/table.nft && nft -f ${folder}/table.nft && nft --stateless list ruleset\n`,
 		);
-		const isolated = ['--user', '--map-root-user', '--net', '/bin/sh', join(folder, 'run')];
-		return (await promisify(execFile)('unshare', isolated, {env: {PATH: '/usr/sbin:/usr/bin:/sbin:/bin'}})).stdout;
+		return await machineProbe.output(['unshare', '--user', '--map-root-user', '--net', '/bin/sh', join(folder, 'run')]);
 	} finally {
 		await rm(folder, {recursive: true});
 	}

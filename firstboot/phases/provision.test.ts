@@ -102,49 +102,6 @@ test('a bridge, a VLAN and a radio are no management link', async t => {
 	t.deepEqual(await link.plan(net, probe), []);
 });
 
-test('two wired links and no name for one: it stops and shows both, before anything is erased', async t => {
-	await t.throwsAsync(link.plan(net, machine(blank, links(card))), {
-		message: /2 match[\s\S]*enp2s0 {2}00:00:5e:00:53:01[\s\S]*enp1s0 {2}52:54:00:62:75:01[\s\S]*management: \{mac:/,
-	});
-	const named = networkSchema.parse({management: {mac: '00:00:5E:00:53:01'}});
-	t.deepEqual(await link.plan(named, machine(blank, links(card))), []);
-});
-
-test('a blank machine gets its bridge with the MAC address of the uplink, and no lease by machine-id', async t => {
-	const steps = await network.plan(net, machine(blank));
-	const files = Object.fromEntries(steps.flatMap(step => (step.do === 'write' ? [[step.path, step.content]] : [])));
-	t.regex(
-		files['/etc/systemd/network/20-br0.netdev'] ?? '',
-		/MACAddress=52:54:00:62:75:01\n[\s\S]*STP=no\nForwardDelaySec=0/,
-	);
-	t.regex(
-		files['/etc/systemd/network/30-br0.network'] ?? '',
-		/RequiredForOnline=routable[\s\S]*DHCP=yes[\s\S]*ClientIdentifier=mac/,
-	);
-	t.regex(files['/etc/systemd/network/10-mgmt.link'] ?? '', /PermanentMACAddress=52:54:00:62:75:01\n[\s\S]*Name=mgmt/);
-});
-
-test('static addresses replace DHCP', async t => {
-	const config = networkSchema.parse({
-		bridge: {addresses: ['192.0.2.10/24', '2001:db8::10/64'], gateway: '192.0.2.1', dns: ['192.0.2.53']},
-	});
-	const step = (await network.plan(config, machine(blank))).find(({why}) => why.endsWith('30-br0.network'));
-	const content = step?.do === 'write' ? step.content : '';
-	t.regex(content, /Address=192\.0\.2\.10\/24\nAddress=2001:db8::10\/64\nGateway=192\.0\.2\.1\nDNS=192\.0\.2\.53\n/);
-	t.false(content.includes('DHCP'));
-});
-
-test('cut between the files and the service: networkd is started', async t => {
-	const stopped = {
-		'systemctl show --property=UnitFileState,ActiveState systemd-networkd.service':
-			'UnitFileState=disabled\nActiveState=inactive\n',
-	};
-	t.deepEqual(whys(await network.plan(net, machine(provisioned, stopped))), [
-		'start networkd',
-		'wait until mgmt is a port of br0',
-	]);
-});
-
 test('a name of Debian, a group that nobody makes, a zone that is none: told before anything is erased', async t => {
 	const [user] = person.users;
 	const refused: [changes: object, message: RegExp][] = [

@@ -1,0 +1,213 @@
+import {readFileSync} from 'node:fs';
+import test from 'ava';
+import {lastGood, planRestore, rejectedPath, trialPath} from '../arming.ts';
+import {type IpLink, listLinks, networkSchema} from '../links.ts';
+import {networkFolder} from '../networkd.ts';
+import type {Step} from '../phase.ts';
+import {probeRecord, type RecordedMachine} from '../record.ts';
+import {network} from './network.ts';
+import {link} from './preflight.ts';
+
+const blank = JSON.parse(readFileSync('firstboot/machines/blank.json', 'utf8')) as RecordedMachine;
+const [lo] = blank.commands[listLinks.join(' ')] as IpLink[];
+const mac = '52:54:00:62:75:01';
+const listFiles = 'find /etc/systemd/network /var/lib/bringup -path */network/* -printf %p\n';
+const listBoot =
+	'find /boot /etc/systemd/network -maxdepth 1 -name initrd.img-* -printf %T@ %f\n -o -name *.link -printf %T@ %f\n';
+const config = networkSchema.parse({
+	links: {mgmt: {}},
+	bridges: {br0: {ports: {mgmt: {tagged: [30]}}, addresses: 'dhcp'}},
+	vlans: {iot: {link: 'br0', id: 30, addresses: ['192.0.2.1/24']}},
+});
+
+const whys = (steps: readonly Step[]) => steps.map(({why}) => why);
+const writes = (steps: readonly Step[]) =>
+	Object.fromEntries(steps.flatMap(step => (step.do === 'write' ? [[step.path, step.content]] : [])));
+const card = (ifname: string, address: string, flags: string[], more = {}): IpLink => {
+	return {ifname, link_type: 'ether', address, flags, ...more};
+};
+
+/** A machine with these links and files. */
+function machine(links: readonly object[], files: Record<string, string> = {}, commands: Record<string, unknown> = {}) {
+	const found = Object.keys(files).filter(path => path.startsWith(networkFolder) || path.startsWith(lastGood));
+	const folders = found.some(path => path.startsWith(lastGood)) ? [lastGood] : [];
+	return probeRecord({
+		commands: {
+			...blank.commands,
+			[listLinks.join(' ')]: [lo, ...links],
+			[listFiles]: [...folders, ...found, ''].join('\n'),
+			...commands,
+		},
+		files: {...blank.files, ...files},
+	});
+}
+
+const enp1s0 = card('enp1s0', mac, ['BROADCAST']);
+const files = writes(await network.plan(config, machine([enp1s0])));
+const inForce = [
+	card('mgmt', mac, ['UP', 'LOWER_UP'], {master: 'br0'}),
+	card('br0', mac, ['UP', 'LOWER_UP'], {linkinfo: {info_kind: 'bridge', info_data: {vlan_filtering: 1}}}),
+	card('iot', mac, ['UP', 'LOWER_UP'], {linkinfo: {info_kind: 'vlan', info_data: {id: 30}}}),
+];
+const {[trialPath]: _, ...written} = files;
+const running = {
+	'systemctl show --property=UnitFileState,ActiveState systemd-networkd.service':
+		'UnitFileState=enabled\nActiveState=active\n',
+	[listBoot]: '1763000000.5 initrd.img-6.12\n1762000000.5 10-bringup-mgmt.link\n',
+	'ip -json address show': [
+		{ifname: 'br0', flags: ['UP', 'LOWER_UP'], addr_info: [{family: 'inet', local: '192.0.2.9', scope: 'global'}]},
+	],
+};
+
+test('the bridge keeps VLANs apart and has the MAC address of its uplink', t => {
+	t.regex(
+		files[`${networkFolder}/20-bringup-br0.netdev`] ?? '',
+		/MACAddress=52:54:00:62:75:01\n[\s\S]*STP=no\nForwardDelaySec=0\nVLANFiltering=yes/,
+	);
+	t.regex(
+		files[`${networkFolder}/30-bringup-br0.network`] ?? '',
+		/RequiredForOnline=routable[\s\S]*DHCP=yes\nVLAN=iot\n[\s\S]*ClientIdentifier=mac[\s\S]*VLAN=1\nPVID=1\nEgressUntagged=1\n[\s\S]*VLAN=30\n/,
+	);
+	t.regex(
+		files[`${networkFolder}/30-bringup-mgmt.network`] ?? '',
+		/RequiredForOnline=no[\s\S]*Bridge=br0[\s\S]*\[BridgeVLAN\]\nVLAN=30\n/,
+	);
+	t.regex(
+		files[`${networkFolder}/10-bringup-mgmt.link`] ?? '',
+		/PermanentMACAddress=52:54:00:62:75:01\n[\s\S]*Name=mgmt/,
+	);
+	t.regex(
+		files[`${networkFolder}/30-bringup-iot.network`] ?? '',
+		/RequiredForOnline=no[\s\S]*Address=192\.0\.2\.1\/24/,
+	);
+});
+
+test('a machine that nobody reaches yet is not armed', async t => {
+	const steps = whys(await network.plan(config, machine([enp1s0])));
+	t.true(steps.includes('name enp1s0 (52:54:00:62:75:01) mgmt'));
+	t.is(steps.at(-1), 'put the names of the links into the initramfs');
+	t.false(steps.some(why => /timer/.test(why)));
+});
+
+test('a machine whose links are in force needs nothing', async t => {
+	t.deepEqual(await network.plan(config, machine(inForce, written, running)), []);
+});
+
+test('an initramfs older than the names of the links is made again', async t => {
+	const stale = {...running, [listBoot]: '1763000000.5 initrd.img-6.12\n1764000000.5 10-bringup-mgmt.link\n'};
+	const steps = await network.plan(config, machine(inForce, written, stale));
+	t.deepEqual(whys(steps), ['put the names of the links into the initramfs']);
+});
+
+const other = networkSchema.parse({...config, vlans: {iot: {...config.vlans['iot'], id: 31}}});
+
+test('a change on a machine that is reached is on trial: saved and armed first, proven last', async t => {
+	const steps = await network.plan(other, machine(inForce, written, running));
+	t.deepEqual(whys(steps), [
+		'remember which network is on trial',
+		'make room for the network that is in force',
+		'remove what an earlier try left',
+		'save the network that is in force',
+		'make it durable',
+		'take it as the last good one',
+		'let a timer bring the last good network back, unless the new one proves itself',
+		'write /etc/systemd/network/30-bringup-br0.network',
+		'write /etc/systemd/network/20-bringup-iot.netdev',
+		'remove iot',
+		'let networkd read its files again',
+		'wait until every link is there',
+		'prove that the machine is still reachable',
+		'make it durable',
+		'remove the network before the last',
+		'keep the new network',
+		'stop the timer',
+		'end the trial',
+	]);
+});
+
+const saved = Object.fromEntries(
+	Object.entries(written).map(([path, content]) => [path.replace(networkFolder, lastGood), content]),
+);
+const changed = writes(await network.plan(other, machine(inForce, written, running)));
+
+test('killed in the middle, it goes on without saving the half network as the good one', async t => {
+	const half = {...written, ...saved, [trialPath]: 'x', [`${networkFolder}/20-bringup-iot.netdev`]: 'half'};
+	const steps = whys(await network.plan(other, machine(inForce, half, running)));
+	t.false(steps.includes('save the network that is in force'));
+	t.true(steps.includes('prove that the machine is still reachable'));
+});
+
+test('a network that lost the machine is taken back, with the reason, and not tried again', async t => {
+	const tried = {...written, ...changed, ...saved, [trialPath]: changed[trialPath] ?? ''};
+	const verdict = {reason: 'no gateway answers', at: '2026-11-21T06:00:00Z', links: ['br0', 'iot'], running: true};
+	const steps = await planRestore(machine(inForce, tried, running), verdict);
+	t.deepEqual(whys(steps), [
+		'give the change up: no gateway answers',
+		'put the last good network back',
+		'make it durable',
+		'remove iot',
+		'let networkd read its files again',
+		'end the trial',
+	]);
+	const rejected = writes(steps)[rejectedPath] ?? '';
+	const again = network.plan(other, machine(inForce, {...written, [rejectedPath]: rejected}, running));
+	await t.throwsAsync(again, {
+		message: /was tried at 2026-11-21T06:00:00Z and taken back: no gateway answers[\s\S]*rm .*rejected\.json/,
+	});
+	t.deepEqual(await network.plan(config, machine(inForce, {...written, [rejectedPath]: rejected}, running)), []);
+});
+
+test('after a power cut the last good network comes back, and the change may be tried again', async t => {
+	const cut = {...written, ...changed, ...saved};
+	const verdict = {reason: undefined, at: '2026-11-21T06:00:00Z', links: ['enp1s0'], running: false};
+	const steps = await planRestore(machine([enp1s0], cut), verdict);
+	t.deepEqual(whys(steps), ['put the last good network back', 'make it durable', 'end the trial']);
+});
+
+test('of several wired links the only one with a cable is taken, when they are up', async t => {
+	const down = [enp1s0, card('enp2s0', '00:00:5e:00:53:01', ['BROADCAST'])];
+	const up = await link.plan(config, machine(down));
+	t.deepEqual(whys(up), [
+		'take enp2s0 up to see whether it has a cable',
+		'take enp1s0 up to see whether it has a cable',
+		'wait for the first link with a cable',
+	]);
+	const cabled = [card('enp1s0', mac, ['UP', 'LOWER_UP']), card('enp2s0', '00:00:5e:00:53:01', ['UP'])];
+	t.deepEqual(await link.plan(config, machine(cabled)), []);
+	const steps = await network.plan(config, machine(cabled));
+	t.true(whys(steps).includes('name enp1s0 (52:54:00:62:75:01) mgmt'));
+});
+
+test('two wired links with a cable and no name for one: it stops and shows both', async t => {
+	const both = [card('enp1s0', mac, ['UP', 'LOWER_UP']), card('enp2s0', '00:00:5e:00:53:01', ['UP', 'LOWER_UP'])];
+	await t.throwsAsync(link.plan(config, machine(both)), {
+		message: /2 match[\s\S]*enp2s0 {2}00:00:5e:00:53:01 {4}cable[\s\S]*enp1s0[\s\S]*links: \{mgmt: \{mac:/,
+	});
+	const named = networkSchema.parse({...config, links: {mgmt: {mac: '00:00:5E:00:53:01'}}});
+	t.deepEqual(await link.plan(named, machine(both)), []);
+	const placed = networkSchema.parse({...config, links: {mgmt: {path: 'pci-0000:00:03.0'}}});
+	const steps = await network.plan(placed, machine(both));
+	t.regex(writes(steps)[`${networkFolder}/10-bringup-mgmt.link`] ?? '', /Path=pci-0000:00:03\.0/);
+});
+
+test('a bond has the MAC address of its first link, and is a port of its bridge', async t => {
+	const links = [enp1s0, card('enp2s0', '00:00:5e:00:53:01', [])];
+	const bonded = networkSchema.parse({
+		links: {left: {mac}, right: {mac: '00:00:5e:00:53:01'}},
+		bonds: {bond0: {links: ['right', 'left'], mode: '802.3ad'}},
+		bridges: {
+			br0: {ports: {bond0: {}}, addresses: ['192.0.2.10/24', '2001:db8::10/64'], gateway: ['192.0.2.1', '2001:db8::1']},
+		},
+	});
+	const made = writes(await network.plan(bonded, machine(links)));
+	t.regex(
+		made[`${networkFolder}/20-bringup-bond0.netdev`] ?? '',
+		/Kind=bond\nMACAddress=00:00:5e:00:53:01\n[\s\S]*Mode=802\.3ad\n[\s\S]*LACPTransmitRate=fast/,
+	);
+	t.regex(
+		made[`${networkFolder}/20-bringup-br0.netdev`] ?? '',
+		/MACAddress=00:00:5e:00:53:01\n[\s\S]*VLANFiltering=no/,
+	);
+	t.regex(made[`${networkFolder}/30-bringup-bond0.network`] ?? '', /Bridge=br0/);
+	t.regex(made[`${networkFolder}/30-bringup-br0.network`] ?? '', /Gateway=192\.0\.2\.1\nGateway=2001:db8::1\n/);
+});
