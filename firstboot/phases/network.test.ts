@@ -12,8 +12,7 @@ const blank = JSON.parse(readFileSync('firstboot/machines/blank.json', 'utf8')) 
 const [lo] = blank.commands[listLinks.join(' ')] as IpLink[];
 const mac = '52:54:00:62:75:01';
 const listFiles = 'find /etc/systemd/network /var/lib/bringup -path */network/* -printf %p\n';
-const listBoot =
-	'find /boot /etc/systemd/network -maxdepth 1 -name initrd.img-* -printf %T@ %f\n -o -name *.link -printf %T@ %f\n';
+const archive = '/boot/bringup-links.img';
 const config = networkSchema.parse({
 	links: {mgmt: {}},
 	bridges: {br0: {ports: {mgmt: {tagged: [30]}}, addresses: 'dhcp'}},
@@ -49,11 +48,12 @@ const inForce = [
 	card('br0', mac, ['UP', 'LOWER_UP'], {linkinfo: {info_kind: 'bridge', info_data: {vlan_filtering: 1}}}),
 	card('iot', mac, ['UP', 'LOWER_UP'], {linkinfo: {info_kind: 'vlan', info_data: {id: 30}}}),
 ];
-const {[trialPath]: _, ...written} = files;
+const {[trialPath]: _, ...configured} = files;
+const links = Object.entries(files).filter(([path]) => path.endsWith('.link'));
+const written = {...configured, [archive]: `070701 ${links.map(([path, content]) => `${path}\0${content}`).join('')}`};
 const running = {
 	'systemctl show --property=UnitFileState,ActiveState systemd-networkd.service':
 		'UnitFileState=enabled\nActiveState=active\n',
-	[listBoot]: '1763000000.5 initrd.img-6.12\n1762000000.5 10-bringup-mgmt.link\n',
 	'ip -json address show': [
 		{ifname: 'br0', flags: ['UP', 'LOWER_UP'], addr_info: [{family: 'inet', local: '192.0.2.9', scope: 'global'}]},
 	],
@@ -85,7 +85,7 @@ test('the bridge keeps VLANs apart and has the MAC address of its uplink', t => 
 test('a machine that nobody reaches yet is not armed', async t => {
 	const steps = whys(await network.plan(config, machine([enp1s0])));
 	t.true(steps.includes('name enp1s0 (52:54:00:62:75:01) mgmt'));
-	t.is(steps.at(-1), 'put the names of the links into the initramfs');
+	t.is(steps.at(-1), 'let GRUB load it');
 	t.false(steps.some(why => /timer/.test(why)));
 });
 
@@ -93,10 +93,11 @@ test('a machine whose links are in force needs nothing', async t => {
 	t.deepEqual(await network.plan(config, machine(inForce, written, running)), []);
 });
 
-test('an initramfs older than the names of the links is made again', async t => {
-	const stale = {...running, [listBoot]: '1763000000.5 initrd.img-6.12\n1764000000.5 10-bringup-mgmt.link\n'};
-	const steps = await network.plan(config, machine(inForce, written, stale));
-	t.deepEqual(whys(steps), ['put the names of the links into the initramfs']);
+test('an initramfs without the names of the links gets them', async t => {
+	const steps = await network.plan(config, machine(inForce, configured, running));
+	t.is(whys(steps)[0], 'put the names of the links into the initramfs');
+	const more = {...written, [archive]: `${written[archive]}10-bringup-old.link`};
+	t.is((await network.plan(config, machine(inForce, more, running))).length, 3);
 });
 
 const other = networkSchema.parse({...config, vlans: {iot: {...config.vlans['iot'], id: 31}}});

@@ -101,19 +101,28 @@ function refuseAgain({at, reason}: Rejected): Error {
 	);
 }
 
-/** udev names the links in the initramfs already, by the .link files that it had when it was made. */
-async function planInitramfs(probe: Probe, steps: readonly Step[]): Promise<Step[]> {
-	const found = await probe.output([
-		...(['find', '/boot', networkFolder, '-maxdepth', '1', '-name', 'initrd.img-*', '-printf', '%T@ %f\n'] as const),
-		...['-o', '-name', '*.link', '-printf', '%T@ %f\n'],
-	]);
-	const dated = found.split('\n').map(line => line.split(' '));
-	const times = (pattern: RegExp) => dated.filter(([, name]) => pattern.test(name ?? '')).map(([time]) => Number(time));
-	const stale = Math.max(...times(/\.link$/), 0) > Math.min(...times(/^initrd/));
-	const changed = steps.some(step => step.do === 'write' && step.path.endsWith('.link'));
-	if (!stale && !changed) return [];
-	const command = ['update-initramfs', '-u', '-k', 'all'] as const;
-	return [{do: 'run', command, why: 'put the names of the links into the initramfs'}];
+/** A piece of initramfs that GRUB loads before Debian's own, at every kernel (/etc/default/grub): made in no time, and never stale. */
+const initramfs = '/boot/bringup-links.img';
+
+/** udev names the links in the initramfs already: later they may be in use. */
+async function planInitramfs(probe: Probe, wanted: Files): Promise<Step[]> {
+	const archive = (await probe.read(initramfs)) ?? '';
+	const links = [...wanted].filter(([name]) => name.endsWith('.link'));
+	const count = archive.match(/-bringup-[a-z0-9-]+\.link/g)?.length ?? 0;
+	if (count === links.length && links.every(([, content]) => archive.includes(content))) return [];
+	const folder = networkFolder.slice(1);
+	const names = ['etc', 'etc/systemd', folder, ...links.map(([name]) => `${folder}/${name}`)];
+	const pack = ['--create', '--format', 'newc', '--quiet', '--directory', '/', '--file', `${initramfs}.new`];
+	return [
+		{
+			do: 'run',
+			command: ['cpio', ...pack],
+			stdin: `${names.join('\n')}\n`,
+			why: 'put the names of the links into the initramfs',
+		},
+		{do: 'run', command: ['sync', `${initramfs}.new`], why: 'make it durable'},
+		{do: 'run', command: ['mv', `${initramfs}.new`, initramfs], why: 'let GRUB load it'},
+	];
 }
 
 /** Whether somebody may be on this machine over a network that we made. */
@@ -129,7 +138,7 @@ export const network: Phase<typeof networkSchema> = {
 	schema: networkSchema,
 	packages: [
 		...['iproute2', 'systemd', 'systemd-resolved', 'systemd-timesyncd', 'udev', 'coreutils', 'findutils'],
-		...['iputils-ping', 'iputils-arping', 'ndisc6', 'initramfs-tools'],
+		...['iputils-ping', 'iputils-arping', 'ndisc6', 'cpio'],
 	],
 	async plan(config, probe) {
 		const chosen = await chooseLinks(config, probe);
@@ -142,7 +151,7 @@ export const network: Phase<typeof networkSchema> = {
 		const underWay = saved || (await probe.read(trialPath)) !== undefined;
 		if (files.length === 0 && renames.length === 0 && !underWay && isInForce(config, links)) {
 			const start = await planService(probe, 'systemd-networkd.service', 'start networkd');
-			return [...start, ...(await planInitramfs(probe, []))];
+			return [...start, ...(await planInitramfs(probe, wanted))];
 		}
 		const digest = createHash('sha256')
 			.update(JSON.stringify([...wanted]))
@@ -162,7 +171,7 @@ export const network: Phase<typeof networkSchema> = {
 			planWait(config),
 			...(armed ? planDisarm() : []),
 			{do: 'run', command: ['rm', '--force', trialPath], why: 'end the trial'},
-			...(await planInitramfs(probe, files)),
+			...(await planInitramfs(probe, wanted)),
 		];
 	},
 };
