@@ -62,14 +62,35 @@ export async function planFile(
 	return (await probe.read(path)) === content ? [] : [{do: 'write', path, content, mode, why}];
 }
 
-/** The step that starts a service now and at every boot, or none when it is so. */
+/** Every unit that systemd has loaded; and the links by which units start at boot. Asked once for all units: of one it costs as much. */
+export const listUnits: Command = ['systemctl', 'list-units', '--all', '--plain', '--no-legend', '--full'];
+export const listEnabled: Command = ['find', '/etc/systemd/system', '-mindepth', '2', '-type', 'l', '-printf', '%f\n'];
+
+/** The step that starts a unit now and at every boot, or none when it is so. */
 export async function planService(probe: Probe, unit: string, why: string): Promise<Step[]> {
-	const state = await probe.output(['systemctl', 'show', '--property=UnitFileState,ActiveState', unit]);
-	if (state.includes('UnitFileState=enabled') && /ActiveState=(active|activating|reloading)/.test(state)) return [];
+	const [units, enabled] = await Promise.all([probe.output(listUnits), probe.output(listEnabled)]);
+	const [, , active = ''] =
+		units
+			.split('\n')
+			.map(line => line.trim().split(/\s+/))
+			.find(([name]) => name === unit) ?? [];
+	if (/^(active|activating|reloading)$/.test(active) && enabled.split('\n').includes(unit)) return [];
 	return [{do: 'run', command: ['systemctl', 'enable', '--now', unit], why}];
 }
 
 /** Where something is mounted. */
 export async function readMounts(probe: Probe): Promise<string[]> {
 	return (await probe.output(['findmnt', '--list', '--noheadings', '--output', 'TARGET'])).split('\n');
+}
+
+/** A probe that asks the same only once; `forget` is for when the machine may have changed. */
+export function rememberAnswers(probe: Probe): {probe: Probe; forget(): void} {
+	const answers = new Map<string, Promise<string>>();
+	const output = (command: Command) => {
+		const key = JSON.stringify(command);
+		const answer = answers.get(key) ?? probe.output(command);
+		answers.set(key, answer);
+		return answer;
+	};
+	return {probe: {output, read: path => probe.read(path)}, forget: () => answers.clear()};
 }

@@ -1,4 +1,4 @@
-import type {Probe, Step} from './phase.ts';
+import {type Probe, rememberAnswers, type Step} from './phase.ts';
 import {type Entry, type Machine, planEntry} from './sequence.ts';
 import type {Status} from './status.ts';
 
@@ -16,7 +16,12 @@ export interface Outcome {
 }
 
 /** Plans, applies, and plans again until nothing is left, or a reboot is. */
-async function convergePhase(entry: Entry, machine: Machine, door: Door, status: Status): Promise<Step | undefined> {
+async function convergePhase(
+	entry: Entry,
+	machine: Machine,
+	door: Door & {forget(): void},
+	status: Status,
+): Promise<Step | undefined> {
 	let before = Number.POSITIVE_INFINITY;
 	for (;;) {
 		const steps = await planEntry(entry, machine, door.probe);
@@ -38,8 +43,10 @@ async function convergePhase(entry: Entry, machine: Machine, door: Door, status:
 				status.phaseDone(entry.name);
 				return step;
 			}
+			door.forget();
 			await door.apply(step, line => status.say(`bringup: ${line}`));
 		}
+		door.forget();
 	}
 }
 
@@ -50,10 +57,11 @@ export async function converge(
 	door: Door,
 	status: Status,
 ): Promise<Outcome> {
+	const remembering = {...door, ...rememberAnswers(door.probe)};
 	for (const entry of sequence) {
 		status.phaseStarted(entry.name);
 		try {
-			const reboot = await convergePhase(entry, machine, door, status);
+			const reboot = await convergePhase(entry, machine, remembering, status);
 			if (reboot) return {done: true, reboot};
 		} catch (error) {
 			await status.phaseFailed(entry.name, error);

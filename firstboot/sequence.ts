@@ -1,7 +1,7 @@
 import {z} from 'zod';
 import {installSchema} from './disks.ts';
 import {networkSchema} from './links.ts';
-import type {Phase, Probe, Step} from './phase.ts';
+import {type Phase, type Probe, rememberAnswers, type Step} from './phase.ts';
 import {arrays} from './phases/arrays.ts';
 import {bootloader} from './phases/bootloader.ts';
 import {dataDisks} from './phases/data-disks.ts';
@@ -107,8 +107,9 @@ export async function planSequence(
 	probe: Probe,
 ): Promise<{phase: string; steps: Step[]}[]> {
 	const plans = [];
+	const {probe: remembering} = rememberAnswers(probe);
 	for (const entry of sequence) {
-		const steps = await planEntry(entry, machine, probe);
+		const steps = await planEntry(entry, machine, remembering);
 		if (steps) plans.push({phase: entry.name, steps});
 	}
 	return plans;

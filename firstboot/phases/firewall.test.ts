@@ -3,7 +3,7 @@ import {tmpdir} from 'node:os';
 import {join} from 'node:path';
 import test from 'ava';
 import {machineProbe} from '../apply.ts';
-import type {Step} from '../phase.ts';
+import {listEnabled, listUnits, type Step} from '../phase.ts';
 import {probeRecord} from '../record.ts';
 import {firewall, firewallSchema} from './firewall.ts';
 
@@ -23,8 +23,7 @@ const config = firewallSchema.parse({
 	},
 });
 
-const service = 'systemctl show --property=UnitFileState,ActiveState nftables.service';
-const stopped = {[service]: 'UnitFileState=disabled\nActiveState=inactive\n', 'nft list tables': ''};
+const stopped = {[listUnits.join(' ')]: '', [listEnabled.join(' ')]: '', 'nft list tables': ''};
 
 const writes = (steps: readonly Step[]) =>
 	Object.fromEntries(steps.flatMap(step => (step.do === 'write' ? [[step.path, step.content]] : [])));
@@ -51,7 +50,8 @@ test('nftables takes the table, twice, and then the machine needs nothing', asyn
 	t.regex(listing, /iifname "br0" tcp dport 22 accept comment "ssh"/);
 	t.regex(listing, /ip6 saddr 2001:db8::\/32 tcp dport \{ 80, 8000-8099 \} accept comment "web"/);
 	const done = {
-		[service]: 'UnitFileState=enabled\nActiveState=active\n',
+		[listUnits.join(' ')]: 'nftables.service loaded active exited nftables\n',
+		[listEnabled.join(' ')]: 'nftables.service\n',
 		'nft list tables': 'table ip6 other\ntable inet bringup\n',
 		'nft --stateless list table inet bringup': listing,
 	};

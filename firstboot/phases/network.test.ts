@@ -3,7 +3,7 @@ import test from 'ava';
 import {lastGood, planRestore, rejectedPath, trialPath} from '../arming.ts';
 import {type IpLink, listLinks, networkSchema} from '../links.ts';
 import {networkFolder} from '../networkd.ts';
-import type {Step} from '../phase.ts';
+import {listEnabled, listUnits, type Step} from '../phase.ts';
 import {probeRecord, type RecordedMachine} from '../record.ts';
 import {network} from './network.ts';
 import {link} from './preflight.ts';
@@ -52,8 +52,8 @@ const {[trialPath]: _, ...configured} = files;
 const links = Object.entries(files).filter(([path]) => path.endsWith('.link'));
 const written = {...configured, [archive]: `070701 ${links.map(([path, content]) => `${path}\0${content}`).join('')}`};
 const running = {
-	'systemctl show --property=UnitFileState,ActiveState systemd-networkd.service':
-		'UnitFileState=enabled\nActiveState=active\n',
+	[listUnits.join(' ')]: 'systemd-networkd.service loaded active running Network Configuration\n',
+	[listEnabled.join(' ')]: 'systemd-networkd.service\n',
 	'ip -json address show': [
 		{ifname: 'br0', flags: ['UP', 'LOWER_UP'], addr_info: [{family: 'inet', local: '192.0.2.9', scope: 'global'}]},
 	],
