@@ -6,6 +6,7 @@ import {bootloader} from './phases/bootloader.ts';
 import {disk} from './phases/disk.ts';
 import {finish} from './phases/finish.ts';
 import {format} from './phases/format.ts';
+import {hardening, hardeningSchema} from './phases/hardening.ts';
 import {identity} from './phases/identity.ts';
 import {network} from './phases/network.ts';
 import {partition} from './phases/partition.ts';
@@ -20,6 +21,7 @@ export const sections = {
 	install: installSchema,
 	identity: identitySchema,
 	network: networkSchema.optional(),
+	hardening: hardeningSchema.optional(),
 };
 
 /** The contract between the builder and the machine: what machine.json holds. */
@@ -65,6 +67,7 @@ export const provision: readonly Entry[] = [
 	entry('seal', 'install', seal),
 	entry('identity', 'identity', identity),
 	entry('network', 'network', network),
+	entry('hardening', 'hardening', hardening),
 	entry('report', 'network', report),
 ];
 
@@ -99,3 +102,4 @@ export async function planSequence(
 export {type Asset, assetPath, assetsFolder} from './assets.ts';
 export {buildIdPath, type Probe, type Secret, type Step, secretPath} from './phase.ts';
 export {probeRecord, type RecordedMachine} from './record.ts';
+export {recoveryPath, recoveryUser} from './recovery.ts';

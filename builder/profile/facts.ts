@@ -1,4 +1,5 @@
 import {BlockList, isIPv6} from 'node:net';
+import {checkHardening} from './hardening-facts.ts';
 import type {ProfileFields} from './schema.ts';
 import type {FieldPath} from './source.ts';
 
@@ -119,5 +120,6 @@ export function checkFacts({debian, machine, identity, network}: Sections): Fals
 	}
 	if (identity) faults.push(...checkUsers(identity));
 	if (network) faults.push(...checkNetwork(network));
+	if (identity) faults.push(...checkHardening(identity));
 	return faults;
 }
