@@ -25,6 +25,7 @@ build xorriso xorriso writes the ISO
 build mformat mtools makes the EFI partition of the medium without a loop mount
 build grub-mkimage grub-common makes the BIOS boot image
 build ssh-keygen openssh-client makes an SSH key for a profile that has none
+build openssl openssl hashes the recovery code
 build setpriv util-linux ends a program when the build is killed
 build newuidmap uidmap lets an ordinary user build
 build /usr/share/keyrings/debian-archive-keyring.gpg debian-archive-keyring checks the archive's signatures

@@ -2,7 +2,7 @@ import {mkdtemp, readdir, readFile, rm, stat, symlink, writeFile} from 'node:fs/
 import {tmpdir} from 'node:os';
 import {join} from 'node:path';
 import test from 'ava';
-import {apply, CommandError, machineProbe, writeDurably} from './apply.ts';
+import {apply, CommandError, inUnit, machineProbe, writeDurably} from './apply.ts';
 
 async function inFolder(use: (folder: string) => Promise<void>): Promise<void> {
 	const folder = await mkdtemp(join(tmpdir(), 'bringup-test-'));
@@ -69,6 +69,12 @@ test('a wait ends when its command succeeds, or fails with what it said', t =>
 			message: /did not succeed within 0 s/,
 		});
 	}));
+
+test('a program in a unit of its own gets its arguments as they are, dollars doubled for systemd', t => {
+	const line = inUnit(['mkfs.ext4', '-L', 'a $b {$c}'], 'make it');
+	t.deepEqual(line.slice(line.indexOf('--')), ['--', 'mkfs.ext4', '-L', 'a $$b {$$c}']);
+	t.true(line.includes('--setenv=LC_ALL=C.UTF-8'));
+});
 
 test('standard input reaches the program', t =>
 	inFolder(async folder => {

@@ -5,6 +5,7 @@ import {setTimeout as sleep} from 'node:timers/promises';
 import {execa} from 'execa';
 import {fetchFile} from './fetch.ts';
 import type {Command, Probe, Step} from './phase.ts';
+import type {Door} from './run.ts';
 
 const environment = {LC_ALL: 'C.UTF-8', PATH: '/usr/sbin:/usr/bin:/sbin:/bin'};
 
@@ -20,8 +21,8 @@ export class CommandError extends Error {
 	}
 }
 
-async function run(command: Command, input?: string): Promise<string> {
-	const [program, ...args] = command;
+async function run(command: Command, input?: string, line: Command = command): Promise<string> {
+	const [program, ...args] = line;
 	const result = await execa(program, args, {
 		...(input === undefined ? {stdin: 'ignore' as const} : {input}),
 		env: environment,
@@ -55,6 +56,22 @@ async function read(path: string): Promise<string | undefined> {
 		if (isAbsent(error) || isUnsupported(path, error)) return undefined;
 		throw error;
 	}
+}
+
+/**
+ * The same program, run by PID 1 in a unit of its own, which ends with our service. systemd-run(1) expands variables in
+ * the arguments, and the option against it is newer than Debian 12; a doubled dollar stands for one.
+ */
+export function inUnit([program, ...args]: Command, why: string): Command {
+	const variables = Object.entries(environment).map(([name, value]) => `--setenv=${name}=${value}`);
+	return [
+		...(['systemd-run', '--quiet', '--collect', '--wait', '--pipe', '--property=BindsTo=bringup.service'] as const),
+		`--description=${why}`,
+		...variables,
+		'--',
+		program,
+		...args.map(arg => arg.replaceAll('$', () => '$$')),
+	];
 }
 
 /** The real machine, asked. */
@@ -114,6 +131,21 @@ async function wait(until: Command, seconds: number): Promise<void> {
 		}
 	}
 }
+
+/**
+ * The machine from within bringup.service, which may look at everything and change little: a program that changes
+ * something, or that is run as another user, is run in a unit of its own.
+ */
+export const confinedDoor: Door = {
+	probe: {
+		output: command => (command[0] === 'runuser' ? run(command, undefined, inUnit(command, 'ask')) : run(command)),
+		read,
+	},
+	async apply(step, say) {
+		if (step.do === 'run') await run(step.command, step.stdin, inUnit(step.command, step.why));
+		else await apply(step, say);
+	},
+};
 
 /** Performs one step on the machine; says what it waits for. Throws a CommandError when a program fails. */
 export async function apply(step: Step, say: (line: string) => void): Promise<void> {

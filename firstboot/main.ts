@@ -1,14 +1,14 @@
 #!/usr/bin/env node
 import {closeSync, constants, openSync, writeSync} from 'node:fs';
 import {setTimeout as sleep} from 'node:timers/promises';
-import {apply, machineProbe, writeDurably} from './apply.ts';
+import {apply, confinedDoor, machineProbe, writeDurably} from './apply.ts';
 import {planRestore, trialPath} from './arming.ts';
 import {planEvidence} from './evidence.ts';
 import {readIpLinks} from './links.ts';
 import {buildIdPath} from './phase.ts';
 import {findUnreachable, readAddresses} from './reach.ts';
 import {type RecordedMachine, recordProbe} from './record.ts';
-import {converge} from './run.ts';
+import {converge, type Door} from './run.ts';
 import {type Machine, machineSchema, planSequence, sequences} from './sequence.ts';
 import {formatFailure, formatSummary, Status, type StatusRecord} from './status.ts';
 
@@ -18,7 +18,7 @@ const statusPath = '/run/bringup/status.json';
 const usage = `usage: bringup status [--json]              what the last run did
        bringup plan [--json] [--record]      what provisioning would do now; --record shows what it asked of the machine
        bringup reachable                     whether this machine can be reached over its management link
-       bringup provision                     do it (the service bringup does so at every boot)
+       bringup provision [--confined]        do it (the service bringup does so at every boot)
        bringup install                       erase and install this machine (the medium does so by itself)
 `;
 
@@ -111,7 +111,7 @@ async function keepEvidence(status: Status): Promise<void> {
 	status.say('bringup: nothing more is written; the machine may be switched off');
 }
 
-async function runSequence(name: keyof typeof sequences): Promise<boolean> {
+async function runSequence(name: keyof typeof sequences, door: Door): Promise<boolean> {
 	if (name === 'install' && !(await machineProbe.read('/proc/cmdline'))?.split(/\s/).includes('boot=live')) {
 		throw new Error('install runs on the medium only: this machine is installed');
 	}
@@ -128,7 +128,7 @@ async function runSequence(name: keyof typeof sequences): Promise<boolean> {
 	const phases = sequence.map(({name}) => name);
 	const status = new Status({sequence: name, profile: machine.profile, buildId, phases}, say, save);
 	status.say(`bringup: ${name} of profile ${machine.profile}, build ${buildId}`);
-	const {done, reboot} = await converge(sequence, machine, {probe: machineProbe, apply}, status);
+	const {done, reboot} = await converge(sequence, machine, door, status);
 	await status.finish(done ? 'done' : 'failed', name === 'provision' ? await waitForAddresses(machine) : {});
 	for (const line of formatFailure(status.record)) status.say(line);
 	const summary = formatSummary(status.record);
@@ -139,7 +139,7 @@ async function runSequence(name: keyof typeof sequences): Promise<boolean> {
 	} else if (!done) {
 		await keepEvidence(status);
 	}
-	if (reboot) await apply(reboot, say);
+	if (reboot) await door.apply(reboot, say);
 	return done;
 }
 
@@ -165,7 +165,8 @@ async function printStatus(json: boolean): Promise<boolean> {
 async function main(argv: readonly string[]): Promise<boolean> {
 	const [command, ...flags] = argv;
 	const json = flags.includes('--json');
-	if (command === 'install' || command === 'provision') return runSequence(command);
+	if (command === 'install' || command === 'provision')
+		return runSequence(command, flags.includes('--confined') ? confinedDoor : {probe: machineProbe, apply});
 	if (command === 'status') return printStatus(json);
 	if (command === 'reachable') return printReachable();
 	if (command === 'restore-network') return restoreNetwork();

@@ -11,6 +11,7 @@ import {finish} from './phases/finish.ts';
 import {firewall, firewallSchema} from './phases/firewall.ts';
 import {format} from './phases/format.ts';
 import {groups} from './phases/groups.ts';
+import {hardening, hardeningSchema} from './phases/hardening.ts';
 import {identity} from './phases/identity.ts';
 import {mounts} from './phases/mounts.ts';
 import {network} from './phases/network.ts';
@@ -30,6 +31,7 @@ export const sections = {
 	network: networkSchema.optional(),
 	firewall: firewallSchema.optional(),
 	storage: storageSchema.optional(),
+	hardening: hardeningSchema.optional(),
 };
 
 /** The contract between the builder and the machine: what machine.json holds. */
@@ -76,14 +78,15 @@ export const provision: readonly Entry[] = [
 	entry('identity', 'identity', identity),
 	entry('link', 'network', link),
 	entry('network', 'network', network),
+	entry('report', 'network', report),
 	entry('firewall', 'firewall', firewall),
+	entry('hardening', 'hardening', hardening),
 	entry('data-disks', 'storage', dataDisks),
 	entry('arrays', 'storage', arrays),
 	entry('groups', 'storage', groups),
 	entry('filesystems', 'storage', filesystems),
 	entry('mounts', 'storage', mounts),
 	entry('subvolumes', 'storage', subvolumes),
-	entry('report', 'network', report),
 ];
 
 export const sequences = {install, provision};
@@ -118,3 +121,4 @@ export async function planSequence(
 export {type Asset, assetPath, assetsFolder} from './assets.ts';
 export {buildIdPath, type Probe, type Secret, type Step, secretPath} from './phase.ts';
 export {probeRecord, type RecordedMachine} from './record.ts';
+export {recoveryPath, recoveryUser} from './recovery.ts';

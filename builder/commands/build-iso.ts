@@ -6,6 +6,7 @@ import {renderTree} from '../render/tree.ts';
 import {UsageError} from '../run.ts';
 import {keyPath, makePairedKey} from '../workstation.ts';
 import {type CliCommand, defaultIso, load, type Surroundings} from './command.ts';
+import {prepareRecovery} from './recovery.ts';
 
 function readEpoch(environment: Surroundings['environment']): number | undefined {
 	const text = environment['SOURCE_DATE_EPOCH'];
@@ -16,13 +17,14 @@ function readEpoch(environment: Surroundings['environment']): number | undefined
 
 export const buildIsoCommand: CliCommand = {
 	summary: 'make the installer ISO of a profile',
-	help: `usage: build-iso --profile NAME [--out FILE.iso] [--refresh] [--cache DIR] [--quiet]
+	help: `usage: build-iso --profile NAME [--out FILE.iso] [--refresh] [--cache DIR] [--new-recovery-code] [--quiet]
 
   --profile NAME   a name in ./profiles or shipped with bringup, or a path
   --out FILE.iso   default: out/NAME.iso; its .sha256, .manifest.json and .log go beside it
   --refresh        ask the archive for new package lists first; else they are renewed when a day old
   --cache DIR      where downloads and finished bases are kept (default: $XDG_CACHE_HOME/bringup)
   --quiet          say only what went wrong
+  --new-recovery-code   make a new code for the console; without it, one is made at a profile's first build and told once
 
 SOURCE_DATE_EPOCH dates every file. Exit code 0: done. 1: something failed. 2: the profile has faults.
 `,
@@ -35,6 +37,7 @@ SOURCE_DATE_EPOCH dates every file. Exit code 0: done. 1: something failed. 2: t
 				refresh: {type: 'boolean'},
 				cache: {type: 'string'},
 				quiet: {type: 'boolean'},
+				'new-recovery-code': {type: 'boolean'},
 			},
 		});
 		const {environment, err, signal} = surroundings;
@@ -50,12 +53,13 @@ SOURCE_DATE_EPOCH dates every file. Exit code 0: done. 1: something failed. 2: t
 			progress.say(`no key in ~/.ssh: made a pair; log in with  ssh -i ${keyPath(iso)}`);
 			loaded = await load(values.profile, surroundings, iso);
 		}
-		const {profile, secrets, assets} = loaded;
+		const {profile, assets} = loaded;
+		const recovery = await prepareRecovery(profile, loaded.secrets, values['new-recovery-code'] ?? false, surroundings);
 		const cache = resolve(values.cache ?? findCacheFolder(environment));
 		const options = {
 			iso,
 			cache,
-			secrets,
+			secrets: recovery.secrets,
 			assets,
 			refresh: values.refresh ?? false,
 			epoch: readEpoch(environment),
@@ -64,6 +68,7 @@ SOURCE_DATE_EPOCH dates every file. Exit code 0: done. 1: something failed. 2: t
 			searchPath: environment['PATH'] ?? '',
 		};
 		const {buildId, made} = await buildIso(profile, await renderTree(profile), options);
+		await recovery.tell(iso);
 		const seconds = ((performance.now() - began) / 1000).toFixed(1);
 		progress.say(
 			made

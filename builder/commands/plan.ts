@@ -1,7 +1,14 @@
 import {readFile} from 'node:fs/promises';
 import {join} from 'node:path';
 import {parseArgs} from 'node:util';
-import {machineSchema, planSequence, probeRecord, type RecordedMachine, sequences} from '../../firstboot/sequence.ts';
+import {
+	machineSchema,
+	planSequence,
+	probeRecord,
+	type RecordedMachine,
+	recoveryPath,
+	sequences,
+} from '../../firstboot/sequence.ts';
 import {packageFolder} from '../paths.ts';
 import {makeMachine} from '../render/tree.ts';
 import {UsageError, UserError} from '../run.ts';
@@ -30,7 +37,7 @@ export const plan: CliCommand = {
 		});
 		const {profile, secrets, needsKey} = await load(values.profile, surroundings);
 		const record = await readRecord(values.machine ?? join(packageFolder, 'firstboot/machines/blank.json'));
-		const stands = Object.fromEntries([...secrets.keys()].map(path => [path, 'secret']));
+		const stands = Object.fromEntries([...secrets.keys(), recoveryPath].map(path => [path, 'secret']));
 		const probe = probeRecord({...record, files: {...record.files, ...stands}});
 		if (needsKey) surroundings.err.write(noteKey);
 		const machine = machineSchema.parse(makeMachine(profile));

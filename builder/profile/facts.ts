@@ -1,4 +1,5 @@
 import {checkFirewall} from './firewall-facts.ts';
+import {checkHardening} from './hardening-facts.ts';
 import {checkNetwork} from './network-facts.ts';
 import type {ProfileFields} from './schema.ts';
 import type {FieldPath} from './source.ts';
@@ -62,5 +63,6 @@ export function checkFacts({debian, machine, identity, network, firewall}: Secti
 	if (identity) faults.push(...checkUsers(identity));
 	if (network) faults.push(...checkNetwork(network));
 	if (firewall) faults.push(...checkFirewall(firewall, network));
+	if (identity) faults.push(...checkHardening(identity));
 	return faults;
 }

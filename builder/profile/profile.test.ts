@@ -92,6 +92,11 @@ const table: [title: string, yaml: string, fault: string | RegExp][] = [
 		/users\[1\]\.name: the user admin is here twice/,
 	],
 	[
+		'a user with the name of the console account',
+		whole.replace('name: admin,', 'name: recovery,'),
+		/users\[0\]\.name: recovery is the account for the console/,
+	],
+	[
 		'a password in the profile',
 		whole.replace('name: admin,', 'name: admin, password: hunter2,'),
 		/users\[0\]\.password: expected a map of fields/,

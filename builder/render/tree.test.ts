@@ -81,6 +81,13 @@ test('systemd takes the units', t =>
 		t.deepEqual(lines, []);
 	}));
 
+test("systemd rates the service's exposure below 4.0", t =>
+	inWritten(async folder => {
+		const unit = join(folder, 'config/includes.chroot/etc/systemd/system/bringup.service');
+		await run(['systemd-analyze', 'security', '--offline=true', '--threshold=39', unit]);
+		t.pass();
+	}));
+
 test('the shell takes the scripts', t =>
 	inWritten(async folder => {
 		for (const script of [

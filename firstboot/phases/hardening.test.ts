@@ -1,0 +1,210 @@
+import test from 'ava';
+import type {Step} from '../phase.ts';
+import {probeRecord, type RecordedMachine} from '../record.ts';
+import {hardening, hardeningSchema} from './hardening.ts';
+
+const shown =
+	'systemctl show --property=Id,UnitFileState,ActiveState,NeedDaemonReload fail2ban.service systemd-timesyncd.service apt-daily.timer apt-daily-upgrade.timer bringup-reboot.timer';
+const journals = 'find /var/log -maxdepth 2 -path /var/log/journal/*';
+const id = '0123456789abcdef0123456789abcdef';
+const hash = '$6$0123456789abcdef$abc';
+
+type States = Record<string, [file: string, active: string]>;
+
+/** What systemctl says; a timer that no file is there for has no file state. */
+function show(states: States, stale = 'no'): string {
+	return Object.entries(states)
+		.map(
+			([name, [file, active]]) =>
+				`Id=${name}\nActiveState=${active}\nUnitFileState=${file}\nNeedDaemonReload=${stale}\n`,
+		)
+		.join('\n');
+}
+
+const before: States = {
+	'fail2ban.service': ['disabled', 'inactive'],
+	'systemd-timesyncd.service': ['enabled', 'active'],
+	'apt-daily.timer': ['enabled', 'active'],
+	'apt-daily-upgrade.timer': ['enabled', 'active'],
+	'bringup-reboot.timer': ['', 'inactive'],
+};
+
+const kernel: Record<string, string> = {
+	'/proc/sys/kernel/core_pattern': 'core\n',
+	'/proc/sys/kernel/kptr_restrict': '0\n',
+	'/proc/sys/net/ipv4/conf/all/rp_filter': '0\n',
+	'/proc/sys/net/ipv4/conf/br0.20/rp_filter': '1\n',
+	'/proc/sys/net/ipv4/tcp_rmem': '4096\t131072\t6291456\n',
+};
+
+const blank: RecordedMachine = {
+	commands: {[shown]: show(before), [journals]: `/var/log/journal/${id}\n`},
+	files: {
+		...kernel,
+		'/etc/machine-id': `${id}\n`,
+		'/etc/passwd': 'root:x:0:0:root:/root:/bin/bash\n',
+		'/etc/shadow': 'root:*:1::::::\n',
+		'/etc/bringup/secrets/recovery': `${hash}\n`,
+	},
+};
+
+/** The machine after the steps; of the programs, what the tests need of their effect. */
+function perform(machine: RecordedMachine, steps: readonly Step[]): RecordedMachine {
+	const files = {...machine.files};
+	let units = String(machine.commands[shown]);
+	for (const step of steps) {
+		if (step.do === 'write') files[step.path] = step.content;
+		if (step.do !== 'run') continue;
+		const [program, ...args] = step.command;
+		const last = args.at(-1) ?? '';
+		if (program === 'rm') delete files[last];
+		if (program === 'useradd') {
+			files['/etc/passwd'] += 'recovery:x:998:65534::/:/bin/bash\n';
+			files['/etc/shadow'] += 'recovery:*:1::::::\n';
+		}
+		if (program === 'chpasswd')
+			files['/etc/shadow'] = files['/etc/shadow']?.replace('recovery:*', `${step.stdin?.trim()}`) ?? '';
+		if (program === 'systemctl' && args[0] === 'enable')
+			units = units.replace(
+				new RegExp(`(Id=${last}\nActiveState=).*\nUnitFileState=.*`),
+				'$1active\nUnitFileState=enabled',
+			);
+		if (program === 'sysctl') {
+			for (const line of files['/etc/sysctl.d/60-bringup.conf']?.trim().split('\n') ?? []) {
+				const [key = '', value] = line.split(' = ');
+				files[`/proc/sys/${key.replace(/[./]/g, mark => (mark === '.' ? '/' : '.'))}`] = `${value}\n`;
+			}
+		}
+	}
+	return {commands: {...machine.commands, [shown]: units}, files};
+}
+
+const planFor = (given: object, machine: RecordedMachine) =>
+	hardening.plan(hardeningSchema.parse(given), probeRecord(machine));
+const whys = (steps: readonly Step[]) => steps.map(({why}) => why);
+const written = (steps: readonly Step[], path: string) => {
+	const step = steps.find(step => step.do === 'write' && step.path === path);
+	return step?.do === 'write' ? step.content : '';
+};
+
+const all = {
+	updates: {reboot: {window: '23:30-01:00', days: ['Sat', 'Sun']}},
+	sysctl: {'net.ipv4.conf.br0/20.rp_filter': 2, 'net.ipv4.tcp_rmem': '4096 131072 8388608'},
+	journal: {maxSize: '512M', maxAge: '3month'},
+};
+
+test('cut after any step, the next plan ends in the same machine, which needs nothing', async t => {
+	const steps = await planFor(all, blank);
+	for (let cut = 0; cut <= steps.length; cut++) {
+		const found = perform(blank, steps.slice(0, cut));
+		const rest = await planFor(all, found);
+		const done = perform(found, rest);
+		t.deepEqual(whys(await planFor(all, done)), [], `cut after step ${cut}`);
+	}
+});
+
+test('a service that did not come to read its file is restarted, until it has', async t => {
+	const steps = await planFor({}, blank);
+	const restart = steps.findIndex(step => step.do === 'run' && step.command.includes('systemd-journald.service'));
+	const rest = await planFor({}, perform(blank, steps.slice(0, restart)));
+	t.true(rest.some(step => step.do === 'run' && step.command.includes('systemd-journald.service')));
+});
+
+test('the code goes to the account as a hash, by standard input only', async t => {
+	const steps = await planFor({}, blank);
+	const step = steps.find(({do: what, ...step}) => what === 'run' && 'stdin' in step);
+	t.is(step?.do === 'run' ? step.stdin : '', `recovery:${hash}\n`);
+	t.false(JSON.stringify(steps.map(step => ({...step, stdin: undefined}))).includes(hash));
+	t.notRegex(whys(await planFor({recovery: false}, blank)).join(), /recovery/);
+});
+
+test('without the hash in the image nothing is done, and the remedy is told', async t => {
+	const {'/etc/bringup/secrets/recovery': _hash, ...files} = blank.files;
+	await t.throwsAsync(planFor({}, {...blank, files}), {message: /build the medium again.*recovery: false/});
+	t.true((await planFor({recovery: false}, {...blank, files})).length > 0);
+});
+
+test('half an account is completed, and a person of that name is not touched', async t => {
+	const half = {...blank.files, '/etc/passwd': 'recovery:x:998:65534::/:/bin/bash\n'};
+	t.true(whys(await planFor({}, {...blank, files: half})).includes('complete the account of recovery'));
+	const person = {...blank.files, '/etc/passwd': 'recovery:x:1000:1000::/home/recovery:/bin/bash\n'};
+	await t.throwsAsync(planFor({}, {...blank, files: person}), {message: /somebody else/});
+});
+
+test('a kernel parameter is compared by its value, and the dot of a link is a slash', async t => {
+	const files = {...blank.files, '/proc/sys/net/ipv4/conf/br0.20/rp_filter': '2\n'};
+	const config = {sysctl: {'net.ipv4.conf.br0/20.rp_filter': 2, 'net.ipv4.tcp_rmem': '4096 131072 6291456'}};
+	const steps = await planFor(config, {...blank, files});
+	t.true(
+		whys(steps).includes(
+			'set kernel parameters (hardening.sysctl): kernel.core_pattern, kernel.kptr_restrict, net.ipv4.conf.all.rp_filter',
+		),
+	);
+	t.regex(written(steps, '/etc/sysctl.d/60-bringup.conf'), /^net\.ipv4\.conf\.br0\/20\.rp_filter = 2$/m);
+});
+
+test('of a kernel without it, a parameter of the profile is named, and one of ours is left out', async t => {
+	const steps = await planFor({sysctl: {'net.foo': 1}}, blank);
+	t.regex(whys(steps).join('\n'), /hardening\.sysctl\): .*net\.foo/);
+	t.notRegex(written(steps, '/etc/sysctl.d/60-bringup.conf'), /yama/);
+});
+
+test('updates come from the security archive only, and the machine reboots in its window, which may span midnight', async t => {
+	const steps = await planFor(all, blank);
+	const origins = written(steps, '/etc/apt/apt.conf.d/52bringup').match(/"origin=.*"/g) ?? [];
+	t.is(origins.length, 2);
+	t.true(origins.every(origin => origin.endsWith('label=Debian-Security"')));
+	const timer = written(steps, '/etc/systemd/system/bringup-reboot.timer');
+	t.regex(timer, /OnCalendar=Sat,Sun \*-\*-\* 23:30:00\nRandomizedDelaySec=90min\n/);
+	t.is(written(await planFor({}, blank), '/etc/systemd/system/bringup-reboot.timer'), '');
+});
+
+test('a timer that systemd has not read again is read again; one that nobody wants is stopped', async t => {
+	const done = perform(blank, await planFor(all, blank));
+	const states: States = {
+		...before,
+		'fail2ban.service': ['enabled', 'active'],
+		'bringup-reboot.timer': ['enabled', 'active'],
+	};
+	const stale = {...done, commands: {...done.commands, [shown]: show(states, 'yes')}};
+	t.deepEqual(whys(await planFor(all, stale)), ['let systemd read its files again', 'start bringup-reboot.timer']);
+	t.deepEqual(whys(await planFor({...all, updates: {}}, done)), ['have no reboot by itself']);
+});
+
+test('core dumps go nowhere, or where the package of systemd-coredump says', async t => {
+	const path = '/etc/sysctl.d/60-bringup.conf';
+	t.regex(written(await planFor({}, blank), path), /^kernel\.core_pattern = \|\/bin\/false$/m);
+	await t.throwsAsync(planFor({coredump: {}}, blank), {message: /50-coredump\.conf .*build the medium again/});
+	const files = {
+		...blank.files,
+		'/usr/lib/sysctl.d/50-coredump.conf':
+			'# see core(5)\nkernel.core_pattern=|/usr/lib/systemd/systemd-coredump %P %u\n',
+	};
+	const steps = await planFor({coredump: {maxSize: '500M'}}, {...blank, files});
+	t.regex(written(steps, path), /^kernel\.core_pattern = \|\/usr\/lib\/systemd\/systemd-coredump %P %u$/m);
+	t.regex(written(steps, '/etc/systemd/coredump.conf.d/10-bringup.conf'), /MaxUse=500M/);
+});
+
+test('a journal that is in memory is moved to the disk', async t => {
+	const done = perform(blank, await planFor({}, blank));
+	const volatile = {...done, commands: {...done.commands, [journals]: ''}};
+	t.deepEqual(whys(await planFor({}, volatile)), ['move the journal to the disk']);
+});
+
+test('a machine that cannot say what runs is not planned for', async t => {
+	await t.throwsAsync(planFor({}, {...blank, commands: {...blank.commands, [shown]: ''}}), {
+		message: /systemctl says nothing about/,
+	});
+	await t.throwsAsync(planFor({}, {...blank, commands: {}}));
+});
+
+test('words that mean nothing are refused', t => {
+	const refused = [
+		{updates: {reboot: {window: '25:00-26:00'}}},
+		{updates: {reboot: {window: '04:00-04:00'}}},
+		{sysctl: {'../../etc/passwd': 1}},
+		{sysctl: {'kernel.x': 'a\nb = c'}},
+		{journal: {maxSize: '1'}},
+	];
+	for (const given of refused) t.false(hardeningSchema.safeParse(given).success, JSON.stringify(given));
+});

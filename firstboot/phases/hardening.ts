@@ -1,0 +1,296 @@
+import {z} from 'zod';
+import {type Command, type Phase, type Probe, planFile, type Step} from '../phase.ts';
+import {planRecovery} from '../recovery.ts';
+
+const size = z.string().regex(/^[1-9]\d*[MG]$/, 'expected a size such as 512M or 2G');
+
+const window = z
+	.string()
+	.regex(/^([01]\d|2[0-3]):[0-5]\d-([01]\d|2[0-3]):[0-5]\d$/, 'expected a window such as 04:00-05:00')
+	.refine(text => text.slice(0, 5) !== text.slice(6), 'expected a window whose ends differ');
+
+const updates = z
+	.strictObject({
+		enabled: z.boolean().default(true).describe("install Debian's security updates every day"),
+		reboot: z
+			.union([
+				z.literal('never'),
+				z.strictObject({
+					window: window.describe("in the machine's time zone; each machine has its own moment in it"),
+					days: z
+						.array(z.enum(['Mon', 'Tue', 'Wed', 'Thu', 'Fri', 'Sat', 'Sun']))
+						.min(1)
+						.optional(),
+				}),
+			])
+			.default('never')
+			.describe('when to reboot, where an update such as a kernel asks for it'),
+	})
+	.prefault({})
+	.describe('Security updates, and nothing else: point releases are left to a person.');
+
+/** The section `hardening`. */
+export const hardeningSchema = z
+	.strictObject({
+		updates,
+		fail2ban: z.boolean().default(true).describe('shut out addresses that keep failing to log in over SSH'),
+		sysctl: z
+			.record(
+				z
+					.string()
+					.regex(
+						/^[\w-]+(\.[\w-]+(\/[\w-]+)*)+$/,
+						'expected a kernel parameter such as net.core.somaxconn; a dot in the name of a link is written as a slash',
+					),
+				z.union([z.int(), z.string().regex(/^[^\n\r]+$/)]),
+			)
+			.default({})
+			.describe('kernel parameters, beside or instead of those that bringup sets'),
+		journal: z
+			.strictObject({
+				maxSize: size.default('1G').describe('what the journal may take of the disk'),
+				maxAge: z
+					.string()
+					.regex(/^[1-9]\d*(h|day|week|month)$/, 'expected an age such as 12h, 30day or 3month')
+					.optional(),
+			})
+			.prefault({})
+			.describe('The journal is kept on the disk.'),
+		coredump: z
+			.union([z.literal(false), z.strictObject({maxSize: size.default('2G').describe('what all of them may take')})])
+			.default(false)
+			.describe('whether memory of programs that crashed is kept; it may hold secrets'),
+		recovery: z
+			.boolean()
+			.default(true)
+			.describe('a user `recovery` for the console; build-iso shows the code once, and the machine has its hash'),
+	})
+	.describe('How the machine is kept safe, and how a person gets in when its network is gone.');
+
+type Hardening = z.output<typeof hardeningSchema>;
+
+/** What breaks neither rootless containers, nor K3s, nor bridges. Reverse paths are loose: a reply may leave by another bridge than the question came by. */
+const parameters: Readonly<Record<string, string>> = {
+	'fs.protected_fifos': '1',
+	'fs.protected_hardlinks': '1',
+	'fs.protected_regular': '2',
+	'fs.protected_symlinks': '1',
+	'kernel.dmesg_restrict': '1',
+	'kernel.kptr_restrict': '1',
+	'kernel.yama.ptrace_scope': '1',
+	...Object.fromEntries(
+		['all', 'default'].flatMap(links => [
+			[`net.ipv4.conf.${links}.accept_redirects`, '0'],
+			[`net.ipv4.conf.${links}.accept_source_route`, '0'],
+			[`net.ipv4.conf.${links}.rp_filter`, '2'],
+			[`net.ipv4.conf.${links}.send_redirects`, '0'],
+			[`net.ipv6.conf.${links}.accept_redirects`, '0'],
+		]),
+	),
+};
+
+interface Unit {
+	/** Runs, and will at the next boot. */
+	on: boolean;
+	/** Neither runs nor will. */
+	off: boolean;
+	/** systemd has read an older file than the one on disk. */
+	stale: boolean;
+}
+
+const units = ['fail2ban.service', 'systemd-timesyncd.service', 'apt-daily.timer', 'apt-daily-upgrade.timer'] as const;
+const rebootTimer = 'bringup-reboot.timer';
+
+async function readUnits(probe: Probe): Promise<(name: string) => Unit> {
+	const properties = '--property=Id,UnitFileState,ActiveState,NeedDaemonReload';
+	const output = await probe.output(['systemctl', 'show', properties, ...units, rebootTimer]);
+	const blocks = output.split('\n\n').map(block => `\n${block}\n`);
+	return name => {
+		const block = blocks.find(block => block.includes(`\nId=${name}\n`));
+		if (block === undefined) throw new Error(`systemctl says nothing about ${name}`);
+		const enabled = block.includes('\nUnitFileState=enabled\n');
+		const active = /\nActiveState=(active|activating|reloading)\n/.test(block);
+		return {on: enabled && active, off: !enabled && !active, stale: block.includes('\nNeedDaemonReload=yes\n')};
+	};
+}
+
+/**
+ * A file that a service reads when it starts. A note in /run stands while the service has not read it: a cut between
+ * the file and the restart leaves the note, and a boot makes an end of both.
+ */
+async function planReread(probe: Probe, path: string, content: string, restart: Command): Promise<Step[]> {
+	const note = `/run/bringup/unread-${path.split('/').slice(2, -1).join('-')}`;
+	if ((await probe.read(path)) === content && (await probe.read(note)) === undefined) return [];
+	return [
+		{do: 'write', path: note, content: '', mode: 0o644, why: `note that ${path} is not read yet`},
+		{do: 'write', path, content, mode: 0o644, why: `write ${path}`},
+		{do: 'run', command: restart, why: 'have it read'},
+		{do: 'run', command: ['rm', note], why: 'note that it is read'},
+	];
+}
+
+async function planUpdates({updates}: Hardening, unit: (name: string) => Unit, probe: Probe): Promise<Step[]> {
+	const origin = (archive: string) => `\t"origin=Debian,codename=\${distro_codename}${archive},label=Debian-Security";`;
+	const content = [
+		`APT::Periodic::Update-Package-Lists "${updates.enabled ? 1 : 0}";`,
+		`APT::Periodic::Unattended-Upgrade "${updates.enabled ? 1 : 0}";`,
+		'#clear Unattended-Upgrade::Origins-Pattern;',
+		'Unattended-Upgrade::Origins-Pattern {',
+		...['', '-security'].map(origin),
+		'};',
+		`Unattended-Upgrade::Automatic-Reboot "false"; // ${rebootTimer} does it`,
+		'',
+	].join('\n');
+	const why = updates.enabled ? 'have security updates installed every day' : 'have no updates installed by themselves';
+	const timers = updates.enabled ? ['apt-daily.timer', 'apt-daily-upgrade.timer'].filter(name => !unit(name).on) : [];
+	return [
+		...(await planFile(probe, '/etc/apt/apt.conf.d/52bringup', content, why)),
+		...timers.map((name): Step => ({do: 'run', command: ['systemctl', 'enable', '--now', name], why: `start ${name}`})),
+	];
+}
+
+/** Minutes from the begin of the window to its end, over midnight too. */
+function measure(window: string): number {
+	const [from = 0, to = 0] = window.split('-').map(time => Number(time.slice(0, 2)) * 60 + Number(time.slice(3)));
+	return (to - from + 24 * 60) % (24 * 60);
+}
+
+async function planReboot({updates}: Hardening, unit: (name: string) => Unit, probe: Probe): Promise<Step[]> {
+	const {on, off, stale} = unit(rebootTimer);
+	if (updates.reboot === 'never') {
+		if (off) return [];
+		return [{do: 'run', command: ['systemctl', 'disable', '--now', rebootTimer], why: 'have no reboot by itself'}];
+	}
+	const {window, days} = updates.reboot;
+	const service = `[Unit]
+Description=Reboot where an update asks for it
+ConditionPathExists=/run/reboot-required
+After=apt-daily-upgrade.service
+
+[Service]
+Type=oneshot
+ExecStart=/usr/bin/systemctl --no-block reboot
+`;
+	// A window that was missed waits for the next one: the timer is not persistent.
+	const timer = `[Unit]
+Description=Reboot where an update asks for it
+
+[Timer]
+OnCalendar=${days ? `${days.join(',')} ` : ''}*-*-* ${window.slice(0, 5)}:00
+RandomizedDelaySec=${measure(window)}min
+FixedRandomDelay=yes
+
+[Install]
+WantedBy=timers.target
+`;
+	const folder = '/etc/systemd/system';
+	const files = [
+		...(await planFile(probe, `${folder}/bringup-reboot.service`, service, 'write how it reboots')),
+		...(await planFile(probe, `${folder}/${rebootTimer}`, timer, `write when it reboots: ${window}`)),
+	];
+	if (files.length === 0 && on && !stale) return [];
+	return [
+		...files,
+		{do: 'run', command: ['systemctl', 'daemon-reload'], why: 'let systemd read its files again'},
+		{do: 'run', command: ['systemctl', 'enable', '--now', rebootTimer], why: `start ${rebootTimer}`},
+	];
+}
+
+/** The port is a number, because the image may have no /etc/services; the journal, because there is no auth.log. */
+async function planFail2ban({fail2ban}: Hardening, unit: (name: string) => Unit, probe: Probe): Promise<Step[]> {
+	const name = 'fail2ban.service';
+	const {on, off} = unit(name);
+	if (!fail2ban) return off ? [] : [{do: 'run', command: ['systemctl', 'disable', '--now', name], why: `stop ${name}`}];
+	const content = `[DEFAULT]
+banaction = nftables
+banaction_allports = nftables[type=allports]
+
+[sshd]
+enabled = true
+backend = systemd
+journalmatch = _SYSTEMD_UNIT=ssh.service + _COMM=sshd + _COMM=sshd-session
+port = 22
+`;
+	const file = await planReread(probe, '/etc/fail2ban/jail.d/bringup.local', content, ['systemctl', 'restart', name]);
+	if (on) return file;
+	return [...file, {do: 'run', command: ['systemctl', 'enable', '--now', name], why: `start ${name}`}];
+}
+
+/** sysctl.d(5): after a first dot, dots and slashes change places. */
+const procPath = (key: string) => `/proc/sys/${key.replace(/[./]/g, mark => (mark === '.' ? '/' : '.'))}`;
+const normalize = (value: string | number) => String(value).trim().replace(/\s+/g, ' ');
+
+/** Where crashed programs' memory goes: nowhere, or to systemd-coredump as its own package says. */
+async function readCoredump({coredump}: Hardening, probe: Probe): Promise<Record<string, string>> {
+	if (!coredump) return {'fs.suid_dumpable': '0', 'kernel.core_pattern': '|/bin/false'};
+	const path = '/usr/lib/sysctl.d/50-coredump.conf';
+	const text = await probe.read(path);
+	if (text === undefined) throw new Error(`${path} of systemd-coredump is missing; build the medium again`);
+	const lines = [...text.matchAll(/^([a-z][\w.]*) *= *(.*)$/gm)];
+	return Object.fromEntries(lines.map(([, key = '', value = '']) => [key, value]));
+}
+
+async function planSysctl(config: Hardening, probe: Probe): Promise<Step[]> {
+	const all = {...parameters, ...(await readCoredump(config, probe)), ...config.sysctl};
+	const found = await Promise.all(
+		Object.keys(all)
+			.sort()
+			.map(async key => ({key, wanted: normalize(all[key] ?? ''), current: await probe.read(procPath(key))})),
+	);
+	// Of ours, what a kernel does not have is not missed; of the profile's, sysctl fails and names it.
+	const known = found.filter(({key, current}) => current !== undefined || key in config.sysctl);
+	const path = '/etc/sysctl.d/60-bringup.conf';
+	const content = known.map(({key, wanted}) => `${key} = ${wanted}\n`).join('');
+	const file = await planFile(probe, path, content, 'write the kernel parameters');
+	const differ = known.filter(({wanted, current}) => current === undefined || normalize(current) !== wanted);
+	if (differ.length === 0) return file;
+	const why = `set kernel parameters (hardening.sysctl): ${differ.map(({key}) => key).join(', ')}`;
+	return [...file, {do: 'run', command: ['sysctl', '--quiet', `--load=${path}`], why}];
+}
+
+async function planCoredump({coredump}: Hardening, probe: Probe): Promise<Step[]> {
+	if (!coredump) return [];
+	const content = `[Coredump]\nStorage=external\nMaxUse=${coredump.maxSize}\n`;
+	return planFile(probe, '/etc/systemd/coredump.conf.d/10-bringup.conf', content, 'keep core dumps, up to a limit');
+}
+
+/** Persistent is what has a folder of the machine's identifier. */
+async function planJournal({journal}: Hardening, probe: Probe): Promise<Step[]> {
+	const {maxSize, maxAge} = journal;
+	const age = maxAge ? `MaxRetentionSec=${maxAge}\n` : '';
+	const content = `[Journal]\nStorage=persistent\nSystemMaxUse=${maxSize}\n${age}`;
+	const restart: Command = ['systemctl', 'restart', 'systemd-journald.service'];
+	const file = await planReread(probe, '/etc/systemd/journald.conf.d/10-bringup.conf', content, restart);
+	const id = (await probe.read('/etc/machine-id'))?.trim() ?? '';
+	const found = await probe.output(['find', '/var/log', '-maxdepth', '2', '-path', '/var/log/journal/*']);
+	if (found.split('\n').includes(`/var/log/journal/${id}`)) return file;
+	return [...file, {do: 'run', command: ['journalctl', '--flush'], why: 'move the journal to the disk'}];
+}
+
+function planTime(unit: (name: string) => Unit): Step[] {
+	const name = 'systemd-timesyncd.service';
+	if (unit(name).on) return [];
+	return [{do: 'run', command: ['systemctl', 'enable', '--now', name], why: 'keep the clock right'}];
+}
+
+/** Updates, the way in at the console, and what shuts others out. */
+export const hardening: Phase<typeof hardeningSchema> = {
+	schema: hardeningSchema,
+	packages: [
+		...['unattended-upgrades', 'fail2ban', 'python3-systemd', 'nftables', 'procps', 'systemd-timesyncd'],
+		...['systemd-coredump', 'systemd', 'passwd', 'sudo', 'coreutils', 'findutils'],
+	],
+	async plan(config, probe) {
+		const unit = await readUnits(probe);
+		return [
+			...(config.recovery ? await planRecovery(probe) : []),
+			...(await planSysctl(config, probe)),
+			...(await planCoredump(config, probe)),
+			...(await planJournal(config, probe)),
+			...planTime(unit),
+			...(await planFail2ban(config, unit, probe)),
+			...(await planUpdates(config, unit, probe)),
+			...(await planReboot(config, unit, probe)),
+		];
+	},
+};
