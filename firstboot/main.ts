@@ -3,6 +3,7 @@ import {closeSync, constants, openSync, writeSync} from 'node:fs';
 import {setTimeout as sleep} from 'node:timers/promises';
 import {apply, machineProbe, writeDurably} from './apply.ts';
 import {planEvidence} from './evidence.ts';
+import {planStart} from './k3s-start.ts';
 import {buildIdPath} from './phase.ts';
 import {type RecordedMachine, recordProbe} from './record.ts';
 import {converge} from './run.ts';
@@ -15,6 +16,7 @@ const statusPath = '/run/bringup/status.json';
 const usage = `usage: bringup status [--json]              what the last run did
        bringup plan [--json] [--record]      what provisioning would do now; --record shows what it asked of the machine
        bringup provision                     do it (the service bringup does so at every boot)
+       bringup start-k3s                     what K3s needs at each start (its service does so by itself)
        bringup install                       erase and install this machine (the medium does so by itself)
 `;
 
@@ -136,10 +138,22 @@ async function printStatus(json: boolean): Promise<boolean> {
 	return record.state !== 'failed';
 }
 
+async function startK3s(): Promise<boolean> {
+	const {kubernetes} = await readMachine();
+	if (!kubernetes) throw new Error('the profile has no section kubernetes');
+	const say = (line: string) => process.stdout.write(`${line}\n`);
+	for (const step of await planStart(kubernetes, machineProbe)) {
+		say(`bringup: ${step.why}`);
+		await apply(step, say);
+	}
+	return true;
+}
+
 async function main(argv: readonly string[]): Promise<boolean> {
 	const [command, ...flags] = argv;
 	const json = flags.includes('--json');
 	if (command === 'install' || command === 'provision') return runSequence(command);
+	if (command === 'start-k3s') return startK3s();
 	if (command === 'status') return printStatus(json);
 	if (command === 'plan') await printPlan(json, flags.includes('--record'));
 	else process.stdout.write(usage);

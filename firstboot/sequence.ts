@@ -1,5 +1,6 @@
 import {z} from 'zod';
 import {installSchema} from './disks.ts';
+import {kubernetesSchema} from './k3s.ts';
 import {networkSchema} from './links.ts';
 import type {Phase, Probe, Step} from './phase.ts';
 import {bootloader} from './phases/bootloader.ts';
@@ -7,6 +8,7 @@ import {disk} from './phases/disk.ts';
 import {finish} from './phases/finish.ts';
 import {format} from './phases/format.ts';
 import {identity} from './phases/identity.ts';
+import {kubernetes} from './phases/kubernetes.ts';
 import {network} from './phases/network.ts';
 import {partition} from './phases/partition.ts';
 import {link, name} from './phases/preflight.ts';
@@ -20,6 +22,7 @@ export const sections = {
 	install: installSchema,
 	identity: identitySchema,
 	network: networkSchema.optional(),
+	kubernetes: kubernetesSchema.optional(),
 };
 
 /** The contract between the builder and the machine: what machine.json holds. */
@@ -65,6 +68,7 @@ export const provision: readonly Entry[] = [
 	entry('seal', 'install', seal),
 	entry('identity', 'identity', identity),
 	entry('network', 'network', network),
+	entry('kubernetes', 'kubernetes', kubernetes),
 	entry('report', 'network', report),
 ];
 
@@ -97,5 +101,6 @@ export async function planSequence(
 }
 
 export {type Asset, assetPath, assetsFolder} from './assets.ts';
+export {authorityFiles, clusterSecrets, type Kubernetes, kubernetesSchema, ownOptions} from './k3s.ts';
 export {buildIdPath, type Probe, type Secret, type Step, secretPath} from './phase.ts';
 export {probeRecord, type RecordedMachine} from './record.ts';
