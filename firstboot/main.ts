@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 import {closeSync, constants, openSync, writeSync} from 'node:fs';
 import {setTimeout as sleep} from 'node:timers/promises';
-import {apply, machineProbe, writeDurably} from './apply.ts';
+import {apply, CommandError, machineProbe, writeDurably} from './apply.ts';
 import {planEvidence} from './evidence.ts';
 import {planStart} from './k3s-start.ts';
 import {buildIdPath} from './phase.ts';
@@ -144,7 +144,10 @@ async function startK3s(): Promise<boolean> {
 	const say = (line: string) => process.stdout.write(`${line}\n`);
 	for (const step of await planStart(kubernetes, machineProbe)) {
 		say(`bringup: ${step.why}`);
-		await apply(step, say);
+		await apply(step, say).catch(error => {
+			if (error instanceof CommandError) for (const line of error.lines) say(line);
+			throw error;
+		});
 	}
 	return true;
 }

@@ -97,6 +97,23 @@ async function readWhole(folder: string, name: string): Promise<string> {
 	);
 }
 
+/** As much of the section as tells what a machine is to its cluster. */
+export type Member = Pick<Kubernetes, 'role' | 'cluster' | 'server' | 'nodeName'>;
+
+const passwordPath = '/etc/rancher/node/password';
+
+/** What a machine gets of its cluster: by the path on the machine, the file in the cluster's folder that it comes from. */
+export function listClusterFiles({role, server, nodeName}: Member, hostname: string): ReadonlyMap<string, string> {
+	const tokens = role === 'server' ? ['agent-token', 'token'] : ['agent-token'];
+	const authorities = role === 'server' && server === undefined ? authorityFiles : [];
+	const isNameKnown = !(nodeName ?? hostname).includes('{');
+	return new Map([
+		...tokens.map(name => [`${clusterSecrets}/${name}`, name] as const),
+		...authorities.map(name => [`${clusterSecrets}/tls/${name}`, name] as const),
+		...(isNameKnown ? [[passwordPath, 'node-key'] as const] : []),
+	]);
+}
+
 /**
  * The files that make one machine a member of its cluster: by the path on the machine, each of mode 0600. Made at the
  * first build that names the cluster, kept in `clusters`, and the same ever after.
@@ -112,28 +129,20 @@ async function readWhole(folder: string, name: string): Promise<string> {
  *   anew deletes the node first.
  */
 export async function fetchClusterFiles(
-	{role, cluster, server, nodeName}: Pick<Kubernetes, 'role' | 'cluster' | 'server' | 'nodeName'>,
+	member: Member,
 	hostname: string,
 	clusters: string,
 ): Promise<Map<string, string>> {
-	const folder = await ensureCluster(clusters, cluster);
-	const [root, token, agentToken, nodeKey] = await Promise.all(
-		['root-ca.crt', 'token', 'agent-token', 'node-key'].map(name => readWhole(folder, name)),
-	);
-	const prefix = `K10${hashRoot(root ?? '')}::`;
-	if (!token?.startsWith(prefix) || !agentToken?.startsWith(prefix))
-		throw new UserError(`the tokens in ${folder} are not those of its root-ca.crt; restore the folder from a copy`);
-	const files = new Map([[`${clusterSecrets}/agent-token`, agentToken]]);
-	if (role === 'server') files.set(`${clusterSecrets}/token`, token);
-	if (role === 'server' && server === undefined)
-		for (const name of authorityFiles) files.set(`${clusterSecrets}/tls/${name}`, await readWhole(folder, name));
-	const name = nodeName ?? hostname;
-	if (!name.includes('{')) {
-		const password = createHmac('sha256', nodeKey ?? '')
-			.update(name)
-			.digest('hex')
-			.slice(0, 32);
-		files.set('/etc/rancher/node/password', password);
+	const folder = await ensureCluster(clusters, member.cluster);
+	const prefix = `K10${hashRoot(await readWhole(folder, 'root-ca.crt'))}::`;
+	const files = new Map<string, string>();
+	for (const [path, name] of listClusterFiles(member, hostname)) {
+		const text = await readWhole(folder, name);
+		if (name.endsWith('token') && !text.startsWith(prefix))
+			throw new UserError(`${join(folder, name)} is not of the root-ca.crt beside it; restore the folder from a copy`);
+		const node = (member.nodeName ?? hostname).toLowerCase();
+		const password = () => createHmac('sha256', text).update(node).digest('hex').slice(0, 32);
+		files.set(path, path === passwordPath ? password() : text);
 	}
 	return files;
 }
