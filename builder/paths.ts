@@ -15,3 +15,8 @@ export function findCacheFolder(environment: Readonly<Record<string, string | un
 	const base = environment['XDG_CACHE_HOME'] || join(homedir(), '.cache');
 	return environment['BRINGUP_CACHE'] || join(base, 'bringup');
 }
+
+/** Where this person's clusters are kept: what builds made once and cannot make again. */
+export function findClustersFolder(environment: Readonly<Record<string, string | undefined>>): string {
+	return join(environment['XDG_DATA_HOME'] || join(homedir(), '.local/share'), 'bringup/clusters');
+}

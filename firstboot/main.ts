@@ -1,9 +1,10 @@
 #!/usr/bin/env node
 import {closeSync, constants, openSync, writeSync} from 'node:fs';
 import {setTimeout as sleep} from 'node:timers/promises';
-import {apply, confinedDoor, machineProbe, writeDurably} from './apply.ts';
+import {apply, CommandError, confinedDoor, machineProbe, writeDurably} from './apply.ts';
 import {planRestore, trialPath} from './arming.ts';
 import {planEvidence} from './evidence.ts';
+import {planStart} from './k3s-start.ts';
 import {readIpLinks} from './links.ts';
 import {buildIdPath} from './phase.ts';
 import {findUnreachable, readAddresses} from './reach.ts';
@@ -19,6 +20,7 @@ const usage = `usage: bringup status [--json]              what the last run did
        bringup plan [--json] [--record]      what provisioning would do now; --record shows what it asked of the machine
        bringup reachable                     whether this machine can be reached over its management link
        bringup provision [--confined]        do it (the service bringup does so at every boot)
+       bringup start-k3s                     what K3s needs at each start (its service does so by itself)
        bringup install                       erase and install this machine (the medium does so by itself)
 `;
 
@@ -162,11 +164,26 @@ async function printStatus(json: boolean): Promise<boolean> {
 	return record.state !== 'failed';
 }
 
+async function startK3s(): Promise<boolean> {
+	const {kubernetes} = await readMachine();
+	if (!kubernetes) throw new Error('the profile has no section kubernetes');
+	const say = (line: string) => process.stdout.write(`${line}\n`);
+	for (const step of await planStart(kubernetes, machineProbe)) {
+		say(`bringup: ${step.why}`);
+		await apply(step, say).catch(error => {
+			if (error instanceof CommandError) for (const line of error.lines) say(line);
+			throw error;
+		});
+	}
+	return true;
+}
+
 async function main(argv: readonly string[]): Promise<boolean> {
 	const [command, ...flags] = argv;
 	const json = flags.includes('--json');
 	if (command === 'install' || command === 'provision')
 		return runSequence(command, flags.includes('--confined') ? confinedDoor : {probe: machineProbe, apply});
+	if (command === 'start-k3s') return startK3s();
 	if (command === 'status') return printStatus(json);
 	if (command === 'reachable') return printReachable();
 	if (command === 'restore-network') return restoreNetwork();

@@ -24,6 +24,9 @@ function redact(text: string): string {
 	return text.replace(/-----BEGIN [\s\S]*(?=-----END)/, '').replace(/^([^:\n]+:)\$[^:\n]*(?=:)/gm, '$1(hash)');
 }
 
+/** Files that hold what secrets say. */
+const secretPaths = /^\/etc\/(bringup\/secrets\/|rancher\/k3s\/registries\.yaml$)/;
+
 /** A probe that also remembers, in the form that probeRecord takes. Secrets are not remembered. */
 export function recordProbe(probe: Probe, record: RecordedMachine): Probe {
 	return {
@@ -34,7 +37,7 @@ export function recordProbe(probe: Probe, record: RecordedMachine): Probe {
 		},
 		async read(path) {
 			const content = await probe.read(path);
-			if (content !== undefined && !path.startsWith('/etc/bringup/secrets/')) record.files[path] = redact(content);
+			if (content !== undefined && !secretPaths.test(path)) record.files[path] = redact(content);
 			return content;
 		},
 	};

@@ -1,5 +1,6 @@
 import {z} from 'zod';
 import {installSchema} from './disks.ts';
+import {kubernetesSchema} from './k3s.ts';
 import {networkSchema} from './links.ts';
 import {type Phase, type Probe, rememberAnswers, type Step} from './phase.ts';
 import {arrays} from './phases/arrays.ts';
@@ -13,6 +14,7 @@ import {format} from './phases/format.ts';
 import {groups} from './phases/groups.ts';
 import {hardening, hardeningSchema} from './phases/hardening.ts';
 import {identity} from './phases/identity.ts';
+import {kubernetes} from './phases/kubernetes.ts';
 import {mounts} from './phases/mounts.ts';
 import {network} from './phases/network.ts';
 import {partition} from './phases/partition.ts';
@@ -32,6 +34,7 @@ export const sections = {
 	firewall: firewallSchema.optional(),
 	storage: storageSchema.optional(),
 	hardening: hardeningSchema.optional(),
+	kubernetes: kubernetesSchema.optional(),
 };
 
 /** The contract between the builder and the machine: what machine.json holds. */
@@ -87,6 +90,7 @@ export const provision: readonly Entry[] = [
 	entry('filesystems', 'storage', filesystems),
 	entry('mounts', 'storage', mounts),
 	entry('subvolumes', 'storage', subvolumes),
+	entry('kubernetes', 'kubernetes', kubernetes),
 ];
 
 export const sequences = {install, provision};
@@ -119,6 +123,7 @@ export async function planSequence(
 }
 
 export {type Asset, assetPath, assetsFolder} from './assets.ts';
+export {authorityFiles, clusterSecrets, type Kubernetes, kubernetesSchema, ownOptions} from './k3s.ts';
 export {buildIdPath, type Probe, type Secret, type Step, secretPath} from './phase.ts';
 export {probeRecord, type RecordedMachine} from './record.ts';
 export {recoveryPath, recoveryUser} from './recovery.ts';

@@ -1,0 +1,176 @@
+import {createHash} from 'node:crypto';
+import {z} from 'zod';
+import {type Asset, asset} from './assets.ts';
+
+/** Where K3s keeps all that it has. */
+export const dataFolder = '/var/lib/rancher/k3s';
+
+/** The program, also under the names kubectl, crictl and ctr. */
+export const k3sPath = '/usr/local/bin/k3s';
+
+/** What the builder gives a machine of its cluster: tokens and, on the first server, the authorities. */
+export const clusterSecrets = '/etc/bringup/secrets/kubernetes';
+
+/** The digest of what K3s shall be started with; `bringup start-k3s` says what it was started with. */
+export const digestPath = '/etc/bringup/k3s.digest';
+export const startedPath = '/run/bringup/k3s.digest';
+
+/** The authorities of a cluster as K3s takes them in `server/tls` (docs.k3s.io, "Using Custom CA Certificates"). */
+export const authorityFiles = [
+	...['server', 'client', 'request-header', 'etcd/peer', 'etcd/server'].flatMap(name => [
+		`${name}-ca.crt`,
+		`${name}-ca.key`,
+	]),
+	'service.key',
+];
+
+const label = '[a-z0-9]([a-z0-9-]*[a-z0-9])?';
+
+/** Options that bringup sets, or whose change would take K3s from where bringup looks for it. */
+export const ownOptions = [
+	...['token', 'token-file', 'agent-token', 'agent-token-file', 'server', 'cluster-init', 'cluster-reset'],
+	...['node-ip', 'advertise-address', 'flannel-iface', 'node-name', 'with-node-id', 'resolv-conf'],
+	...['config', 'data-dir', 'private-registry', 'disable-agent', 'rootless', 'docker', 'container-runtime-endpoint'],
+];
+
+/** The section `kubernetes`. */
+export const kubernetesSchema = z
+	.strictObject({
+		role: z.enum(['server', 'agent']).describe('`server`: control plane and work; `agent`: work alone'),
+		cluster: z
+			.string()
+			.regex(/^[a-z0-9][a-z0-9-]{0,39}$/, 'expected a name of lower case letters, digits and -, 40 characters at most')
+			.describe(
+				'name of the cluster; its authorities and tokens are made once and kept on the workstation, in ~/.local/share/bringup/clusters',
+			),
+		version: z
+			.string()
+			.regex(/^v\d+\.\d+\.\d+\S*$/, 'expected a release of K3s such as v1.33.4+k3s1')
+			.optional()
+			.describe('release of K3s such as v1.33.4+k3s1; a binary that says otherwise is not started'),
+		binary: asset.describe('the K3s binary'),
+		images: z
+			.record(
+				z
+					.string()
+					.regex(
+						/^\w[\w.-]*(\.tar|\.tar\.(lz4|bz2|gz|zst)|\.tbz|\.tgz|\.tzst)$/,
+						'expected a file name with an ending that K3s knows, such as k3s-airgap-images-amd64.tar.zst',
+					),
+				asset,
+			)
+			.default({})
+			.describe('archives of images that need no registry, by the file name that K3s sees'),
+		server: z
+			.url({protocol: /^https$/})
+			.optional()
+			.describe('a server to join, such as https://192.0.2.11:6443; an agent needs one, the first server has none'),
+		servers: z.int().min(1).default(1).describe('servers of the whole cluster: 1, or an odd number that share etcd'),
+		link: z
+			.string()
+			.regex(/^[a-z][a-z0-9-]{0,14}$/, 'expected a link name')
+			.default('br0')
+			.describe('the link whose address the node has'),
+		nodeName: z
+			.string()
+			.regex(new RegExp(`^${label}(\\.${label})*$`), 'expected a node name: lower case letters, digits, - and .')
+			.optional()
+			.describe('name of the node; without it, the host name'),
+		config: z
+			.record(
+				z.string().regex(/^[a-z0-9][a-z0-9-]*$/, 'expected an option of K3s such as disable'),
+				z.union([z.string(), z.number(), z.boolean(), z.array(z.string())]),
+			)
+			.default({})
+			.describe('further options of K3s, into config.yaml as they are'),
+		registries: z
+			.record(z.string(), z.unknown())
+			.optional()
+			.describe('registries.yaml as K3s takes it; any value may be a `{secret: …}`'),
+		manifests: z
+			.record(
+				z.string().regex(/^\w[\w.-]*\.(yaml|yml|json)$/, 'expected a file name such as metallb.yaml'),
+				z.union([z.string().min(1), asset]),
+			)
+			.default({})
+			.describe('manifests that a server applies by itself: text or `{asset: …}`, by file name'),
+	})
+	.describe('A node of a K3s cluster.');
+
+export type Kubernetes = z.output<typeof kubernetesSchema>;
+
+/** The systemd unit, by K3s's own convention. */
+export function unitOf({role}: Kubernetes): string {
+	return role === 'server' ? 'k3s.service' : 'k3s-agent.service';
+}
+
+/** The files that the profile brings and no package has. */
+export function listAssets({binary, images, manifests}: Kubernetes): Asset[] {
+	const files = Object.values(manifests).filter(manifest => typeof manifest !== 'string');
+	return [binary, ...Object.values(images), ...files];
+}
+
+/** The unit as K3s's installer writes it, and `bringup start-k3s` before each start. */
+export function formatUnit(config: Kubernetes): string {
+	const unit = unitOf(config);
+	return `[Unit]
+Description=Lightweight Kubernetes
+Documentation=https://k3s.io
+Wants=network-online.target
+After=network-online.target
+
+[Service]
+Type=notify
+EnvironmentFile=-/etc/default/%N
+EnvironmentFile=-/etc/systemd/system/${unit}.env
+KillMode=process
+Delegate=yes
+User=root
+LimitNOFILE=1048576
+LimitNPROC=infinity
+LimitCORE=infinity
+TasksMax=infinity
+TimeoutStartSec=0
+Restart=always
+RestartSec=5s
+ExecStartPre=-/usr/sbin/modprobe br_netfilter
+ExecStartPre=-/usr/sbin/modprobe overlay
+ExecStartPre=/usr/bin/bringup start-k3s
+ExecStart=${k3sPath} ${config.role}
+
+[Install]
+WantedBy=multi-user.target
+`;
+}
+
+/** Block keys with flow values: JSON, which is YAML too. */
+export function formatOptions(options: Readonly<Record<string, unknown>>): string {
+	const lines = Object.entries(options).map(([name, value]) => `${name}: ${JSON.stringify(value)}\n`);
+	return lines.join('');
+}
+
+/**
+ * config.yaml. Tokens stay in files of their own, so that this file can be shown; what depends on the moment of the
+ * start, the node's address, is in a file beside it. Name servers for pods are those behind the stub of systemd-resolved.
+ */
+export function formatConfig(config: Kubernetes, resolved: boolean): string {
+	const {role, server, servers, link, nodeName} = config;
+	const first = role === 'server' && server === undefined;
+	return formatOptions({
+		'token-file': `${clusterSecrets}/${role === 'server' ? 'token' : 'agent-token'}`,
+		...(role === 'server' ? {'agent-token-file': `${clusterSecrets}/agent-token`} : {}),
+		...(server === undefined ? {} : {server}),
+		...(first && servers > 1 ? {'cluster-init': true} : {}),
+		...(nodeName === undefined ? {} : {'node-name': nodeName}),
+		'flannel-iface': link,
+		...(resolved ? {'resolv-conf': '/run/systemd/resolve/resolv.conf'} : {}),
+		...config.config,
+	});
+}
+
+/** One number for all that a start of K3s depends on. */
+export function digestStart(config: Kubernetes, texts: readonly (string | undefined)[]): string {
+	const images = Object.entries(config.images).map(([name, {asset}]) => [name, asset.sha256]);
+	const parts = JSON.stringify([config.binary.asset.sha256, images, texts]);
+	return createHash('sha256').update(parts).digest('hex');
+}
