@@ -1,5 +1,5 @@
 import {z} from 'zod';
-import type {Probe, Step} from './phase.ts';
+import type {Command, Probe, Step} from './phase.ts';
 
 const sha256 = z.string().regex(/^[0-9a-f]{64}$/, 'expected a SHA-256 digest: 64 hexadecimal digits, lower case');
 
@@ -36,10 +36,13 @@ export function assetPath({asset}: Asset): string {
 	return `${assetsFolder}/${asset.sha256}`;
 }
 
+/** Which assets are there. */
+export const listAssets: Command = ['find', '/var/lib/bringup', '-maxdepth', '2', '-path', `${assetsFolder}/*`];
+
 /** The steps that bring assets to the machine which the medium did not. */
 export async function planAssets(assets: readonly Asset[], probe: Probe): Promise<Step[]> {
 	if (assets.length === 0) return [];
-	const found = await probe.output(['find', '/var/lib/bringup', '-maxdepth', '2', '-path', `${assetsFolder}/*`]);
+	const found = await probe.output(listAssets);
 	const missing = assets.filter(one => !found.split('\n').includes(assetPath(one)));
 	return missing.map(one => {
 		const path = assetPath(one);

@@ -50,7 +50,7 @@ interface Base extends Origin {
 /** The programs that a build runs. */
 const programs = [
 	...['apt-get', 'apt-cache', 'flock', 'setpriv', 'unshare', 'mmdebstrap', 'mksquashfs', 'unsquashfs'],
-	...['grub-mkimage', 'mformat', 'mmd', 'mcopy', 'xorriso'],
+	...['grub-mkimage', 'mformat', 'mmd', 'mcopy', 'xorriso', 'openssl'],
 ];
 
 /** Throws a UserError before anything slow when the artefact could not be written. */

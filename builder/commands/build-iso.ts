@@ -1,6 +1,7 @@
 import {resolve} from 'node:path';
 import {parseArgs} from 'node:util';
-import {findCacheFolder} from '../paths.ts';
+import {fetchClusterFiles} from '../build/cluster.ts';
+import {findCacheFolder, findClustersFolder} from '../paths.ts';
 import {makeProgress} from '../progress.ts';
 import {renderTree} from '../render/tree.ts';
 import {UsageError} from '../run.ts';
@@ -54,7 +55,11 @@ SOURCE_DATE_EPOCH dates every file. Exit code 0: done. 1: something failed. 2: t
 			loaded = await load(values.profile, surroundings, iso);
 		}
 		const {profile, assets} = loaded;
-		const recovery = await prepareRecovery(profile, loaded.secrets, values['new-recovery-code'] ?? false, surroundings);
+		const {kubernetes, identity} = profile.fields;
+		const clusters = findClustersFolder(environment);
+		const cluster = kubernetes ? await fetchClusterFiles(kubernetes, identity.hostname, clusters) : [];
+		const secrets = new Map([...loaded.secrets, ...cluster]);
+		const recovery = await prepareRecovery(profile, secrets, values['new-recovery-code'] ?? false, surroundings);
 		const cache = resolve(values.cache ?? findCacheFolder(environment));
 		const options = {
 			iso,

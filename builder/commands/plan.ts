@@ -2,6 +2,8 @@ import {readFile} from 'node:fs/promises';
 import {join} from 'node:path';
 import {parseArgs} from 'node:util';
 import {
+	assetsFolder,
+	listAssets,
 	machineSchema,
 	planSequence,
 	probeRecord,
@@ -9,6 +11,7 @@ import {
 	recoveryPath,
 	sequences,
 } from '../../firstboot/sequence.ts';
+import {listClusterFiles} from '../build/cluster.ts';
 import {packageFolder} from '../paths.ts';
 import {makeMachine} from '../render/tree.ts';
 import {UsageError, UserError} from '../run.ts';
@@ -35,10 +38,15 @@ export const plan: CliCommand = {
 			args: [...argv],
 			options: {profile: {type: 'string'}, machine: {type: 'string'}, json: {type: 'boolean'}},
 		});
-		const {profile, secrets, needsKey} = await load(values.profile, surroundings);
+		const {profile, secrets, assets, needsKey} = await load(values.profile, surroundings);
 		const record = await readRecord(values.machine ?? join(packageFolder, 'firstboot/machines/blank.json'));
-		const stands = Object.fromEntries([...secrets.keys(), recoveryPath].map(path => [path, 'secret']));
-		const probe = probeRecord({...record, files: {...record.files, ...stands}});
+		const {kubernetes, identity} = profile.fields;
+		const cluster = kubernetes ? listClusterFiles(kubernetes, identity.hostname).keys() : [];
+		const stands = Object.fromEntries([...secrets.keys(), recoveryPath, ...cluster].map(path => [path, 'secret']));
+		const commands = values.machine
+			? {}
+			: {[listAssets.join(' ')]: assets.map(({sha256}) => `${assetsFolder}/${sha256}`).join('\n')};
+		const probe = probeRecord({commands: {...commands, ...record.commands}, files: {...record.files, ...stands}});
 		if (needsKey) surroundings.err.write(noteKey);
 		const machine = machineSchema.parse(makeMachine(profile));
 		const plans = [];

@@ -1,5 +1,6 @@
 import {checkFirewall} from './firewall-facts.ts';
 import {checkHardening} from './hardening-facts.ts';
+import {checkKubernetes} from './kubernetes-facts.ts';
 import {checkNetwork} from './network-facts.ts';
 import type {ProfileFields} from './schema.ts';
 import type {FieldPath} from './source.ts';
@@ -53,7 +54,7 @@ function checkUsers({users}: ProfileFields['identity']): FalseFact[] {
 }
 
 /** Every fact that can be checked without asking anything outside the profile. */
-export function checkFacts({debian, machine, identity, network, firewall}: Sections): FalseFact[] {
+export function checkFacts({debian, machine, identity, network, firewall, kubernetes}: Sections): FalseFact[] {
 	const faults: FalseFact[] = [];
 	if (debian && machine && machine.microcode.length > 0 && !debian.components.includes('non-free-firmware')) {
 		const message =
@@ -63,6 +64,7 @@ export function checkFacts({debian, machine, identity, network, firewall}: Secti
 	if (identity) faults.push(...checkUsers(identity));
 	if (network) faults.push(...checkNetwork(network));
 	if (firewall) faults.push(...checkFirewall(firewall, network));
+	if (kubernetes) faults.push(...checkKubernetes(kubernetes, {firewall}));
 	if (identity) faults.push(...checkHardening(identity));
 	return faults;
 }
