@@ -34,7 +34,8 @@ export function recordProbe(probe: Probe, record: RecordedMachine): Probe {
 		},
 		async read(path) {
 			const content = await probe.read(path);
-			if (content !== undefined && !path.startsWith('/etc/bringup/secrets/')) record.files[path] = redact(content);
+			const secret = path.startsWith('/etc/bringup/secrets/') || path.endsWith('/secretsdata.json');
+			if (content !== undefined && !secret) record.files[path] = redact(content);
 			return content;
 		},
 	};

@@ -3,6 +3,7 @@ import {installSchema} from './disks.ts';
 import {networkSchema} from './links.ts';
 import type {Phase, Probe, Step} from './phase.ts';
 import {bootloader} from './phases/bootloader.ts';
+import {containers} from './phases/containers.ts';
 import {disk} from './phases/disk.ts';
 import {finish} from './phases/finish.ts';
 import {format} from './phases/format.ts';
@@ -13,6 +14,7 @@ import {link, name} from './phases/preflight.ts';
 import {report} from './phases/report.ts';
 import {seal} from './phases/seal.ts';
 import {unpack} from './phases/unpack.ts';
+import {containersSchema} from './quadlet.ts';
 import {identitySchema} from './users.ts';
 
 /** The sections of the profile that the machine reads; machine.json holds them. */
@@ -20,6 +22,7 @@ export const sections = {
 	install: installSchema,
 	identity: identitySchema,
 	network: networkSchema.optional(),
+	containers: containersSchema.optional(),
 };
 
 /** The contract between the builder and the machine: what machine.json holds. */
@@ -65,6 +68,7 @@ export const provision: readonly Entry[] = [
 	entry('seal', 'install', seal),
 	entry('identity', 'identity', identity),
 	entry('network', 'network', network),
+	entry('containers', 'containers', containers),
 	entry('report', 'network', report),
 ];
 
@@ -98,4 +102,5 @@ export async function planSequence(
 
 export {type Asset, assetPath, assetsFolder} from './assets.ts';
 export {buildIdPath, type Probe, type Secret, type Step, secretPath} from './phase.ts';
+export {type ContainerUser, formatUnits, kindOf, serviceOf} from './quadlet.ts';
 export {probeRecord, type RecordedMachine} from './record.ts';
