@@ -52,7 +52,7 @@ export interface Entry {
 /** Every home, and all that lies in the folders of Quadlet files. */
 export async function listEntries(probe: Probe): Promise<Entry[]> {
 	const homes = ['-path', '/home/*/*', '-prune', '-o'];
-	const list = await probe.output(['find', '/home', quadletFolder, ...homes, '-printf', '%p\t%y\t%l\n']);
+	const list = await probe.output(['find', '/home', quadletFolder, ...homes, '-printf', '%p\\t%y\\t%l\\n']);
 	return list.split('\n').map(line => {
 		const [path = '', type = '', link = ''] = line.split('\t');
 		return {path, type, link};

@@ -10,15 +10,21 @@ const mtime = new Date(0);
 
 async function packFiles(files: readonly [name: string, content: Buffer | string, mode?: number][]): Promise<Buffer> {
 	const archive = pack();
-	for (const [name, content, mode = 0o644] of files) archive.entry({name, mode, mtime}, content);
+	for (const [name, content, mode = 0o644] of files) {
+		if (name.endsWith('/')) archive.entry({name, type: 'directory', mode: 0o755, mtime});
+		else archive.entry({name, mode, mtime}, content);
+	}
 	archive.finalize();
 	return buffer(archive);
 }
 
 /** A docker-archive with one layer: busybox, which serves one page on port 80. The same inputs, the same bytes. */
 export async function packWebImage(busybox: Buffer, page: string, reference: string): Promise<Buffer> {
+	// Each folder has an entry of its own, or podman system check takes the layer for damaged.
 	const layer = await packFiles([
+		['bin/', ''],
 		['bin/busybox', busybox, 0o755],
+		['www/', ''],
 		['www/index.html', page],
 	]);
 	const config = Buffer.from(
