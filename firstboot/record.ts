@@ -25,7 +25,7 @@ function redact(text: string): string {
 }
 
 /** Files that hold what secrets say. */
-const secretPaths = /^\/etc\/(bringup\/secrets\/|rancher\/k3s\/registries\.yaml$)/;
+const secretPaths = /^\/etc\/bringup\/secrets\/|^\/etc\/rancher\/k3s\/registries\.yaml$|\/secretsdata\.json$/;
 
 /** A probe that also remembers, in the form that probeRecord takes. Secrets are not remembered. */
 export function recordProbe(probe: Probe, record: RecordedMachine): Probe {

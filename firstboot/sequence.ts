@@ -5,6 +5,7 @@ import {networkSchema} from './links.ts';
 import {type Phase, type Probe, rememberAnswers, type Step} from './phase.ts';
 import {arrays} from './phases/arrays.ts';
 import {bootloader} from './phases/bootloader.ts';
+import {containers} from './phases/containers.ts';
 import {dataDisks} from './phases/data-disks.ts';
 import {disk} from './phases/disk.ts';
 import {filesystems} from './phases/filesystems.ts';
@@ -23,6 +24,7 @@ import {report} from './phases/report.ts';
 import {seal} from './phases/seal.ts';
 import {subvolumes} from './phases/subvolumes.ts';
 import {unpack} from './phases/unpack.ts';
+import {containersSchema} from './quadlet.ts';
 import {identitySchema} from './users.ts';
 import {storageSchema} from './volumes.ts';
 
@@ -35,6 +37,7 @@ export const sections = {
 	storage: storageSchema.optional(),
 	hardening: hardeningSchema.optional(),
 	kubernetes: kubernetesSchema.optional(),
+	containers: containersSchema.optional(),
 };
 
 /** The contract between the builder and the machine: what machine.json holds. */
@@ -90,6 +93,7 @@ export const provision: readonly Entry[] = [
 	entry('filesystems', 'storage', filesystems),
 	entry('mounts', 'storage', mounts),
 	entry('subvolumes', 'storage', subvolumes),
+	entry('containers', 'containers', containers),
 	entry('kubernetes', 'kubernetes', kubernetes),
 ];
 
@@ -125,5 +129,6 @@ export async function planSequence(
 export {type Asset, assetPath, assetsFolder, listAssets} from './assets.ts';
 export {authorityFiles, clusterSecrets, type Kubernetes, kubernetesSchema, ownOptions} from './k3s.ts';
 export {buildIdPath, type Probe, type Secret, type Step, secretPath} from './phase.ts';
+export {type ContainerUser, formatUnits, kindOf, serviceOf} from './quadlet.ts';
 export {probeRecord, type RecordedMachine} from './record.ts';
 export {recoveryPath, recoveryUser} from './recovery.ts';

@@ -1,7 +1,8 @@
 import {z} from 'zod';
 import {type Probe, planFile, type Step, secret, secretPath} from './phase.ts';
 
-const userName = z
+/** What useradd takes for a name. */
+export const userName = z
 	.string()
 	.regex(
 		/^[a-z_][a-z0-9_-]{0,31}$/,

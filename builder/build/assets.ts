@@ -93,7 +93,7 @@ export async function fetchAssetLayer(
 	const embedded = [...files.keys()].sort();
 	if (embedded.length === 0)
 		return {layer: undefined, embedded, left, verify: async () => true, discard: async () => {}};
-	const key = digestOf(['assets 1', embedded, epoch]).slice(0, 32);
+	const key = digestOf(['assets 2', embedded, epoch]).slice(0, 32);
 	const {entry} = await fetchEntry(join(options.cache, 'layers', key), async folder => {
 		const root = join(folder, 'root');
 		for (const [sha256, file] of files) await linkOrCopy(file, join(root, assetsFolder, sha256));
@@ -111,6 +111,8 @@ export async function fetchAssetLayer(
 			'-all-root',
 			'-root-mode',
 			'0755',
+			'-action',
+			'chmod(a+rX)@true', // who runs containers reads them too, whatever this user's umask is
 		];
 		const layer = join(folder, '15-assets.squashfs');
 		await run(['mksquashfs', root, layer, ...pack, '-all-time', String(epoch)], {

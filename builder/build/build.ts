@@ -17,6 +17,7 @@ import {buildLayer} from './layer.ts';
 import {type Manifest, readTools} from './manifest.ts';
 import {listTopLayer, type Secrets, type TopLayer} from './medium.ts';
 import {checkPackages, downloadPackages, type Index, openIndex, type Package, resolvePackages} from './packages.ts';
+import {checkUnits} from './quadlet.ts';
 import {buildRootfs, chooseMode, keyRootfs, type Mode} from './rootfs.ts';
 
 export interface BuildOptions {
@@ -111,6 +112,7 @@ async function fetchBase(profile: CompleteProfile, tree: FileTree, log: string, 
 			await writeFile(join(folder, 'origin.json'), JSON.stringify({mode, epoch} satisfies Origin));
 		});
 	});
+	await checkUnits(profile, join(entry.folder, '10-base.squashfs'));
 	const origin = JSON.parse(await readFile(join(entry.folder, 'origin.json'), 'utf8')) as Origin;
 	return {entry, index, packages, key, ...origin};
 }

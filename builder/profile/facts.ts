@@ -1,3 +1,4 @@
+import {checkContainers} from './containers-facts.ts';
 import {checkFirewall} from './firewall-facts.ts';
 import {checkHardening} from './hardening-facts.ts';
 import {checkKubernetes} from './kubernetes-facts.ts';
@@ -54,7 +55,8 @@ function checkUsers({users}: ProfileFields['identity']): FalseFact[] {
 }
 
 /** Every fact that can be checked without asking anything outside the profile. */
-export function checkFacts({debian, machine, identity, network, firewall, kubernetes}: Sections): FalseFact[] {
+export function checkFacts(sections: Sections): FalseFact[] {
+	const {debian, machine, identity, network, firewall, kubernetes} = sections;
 	const faults: FalseFact[] = [];
 	if (debian && machine && machine.microcode.length > 0 && !debian.components.includes('non-free-firmware')) {
 		const message =
@@ -64,6 +66,7 @@ export function checkFacts({debian, machine, identity, network, firewall, kubern
 	if (identity) faults.push(...checkUsers(identity));
 	if (network) faults.push(...checkNetwork(network));
 	if (firewall) faults.push(...checkFirewall(firewall, network));
+	faults.push(...checkContainers(sections));
 	if (kubernetes) faults.push(...checkKubernetes(kubernetes, {firewall}));
 	if (identity) faults.push(...checkHardening(identity));
 	return faults;

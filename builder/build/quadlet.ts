@@ -1,0 +1,67 @@
+import {mkdir, writeFile} from 'node:fs/promises';
+import {join} from 'node:path';
+import {type ContainerUser, formatUnits} from '../../firstboot/sequence.ts';
+import {withFolder} from '../folder.ts';
+import type {CompleteProfile} from '../profile/complete.ts';
+import type {FalseFact} from '../profile/facts.ts';
+import {ProfileError} from '../profile/faults.ts';
+import {placeFacts} from '../profile/profile.ts';
+import {type Command, ProgramError, run} from '../run.ts';
+
+const generator = 'usr/libexec/podman/quadlet';
+const libraries = 'usr/lib/x86_64-linux-gnu';
+
+/** The generator of the machine's podman, run with the machine's C library: this workstation's may be older. */
+async function extractGenerator(base: string, root: string): Promise<Command> {
+	const loader = `${libraries}/ld-linux-x86-64.so.2`;
+	const wanted = [generator, loader, ...['libc.so.6', 'libresolv.so.2'].map(name => `${libraries}/${name}`)];
+	await run(['unsquashfs', '-no-progress', '-no-xattrs', '-force', '-dest', root, base, ...wanted]);
+	const program = ['--library-path', join(root, libraries), join(root, generator)];
+	return [join(root, loader), ...program, '-dryrun', '-user'];
+}
+
+/** What the generator has to say of each file, by file; what it does not say of a file stands under ''. */
+function parseFaults(output: string, folder: string): [file: string, message: string][] {
+	const lines = output
+		.replaceAll(`${folder}/`, '')
+		.split('\n')
+		.map(line => line.replace(/^quadlet-generator\[\d+\]: /, ''));
+	const faults = lines.flatMap((line): [string, string][] => {
+		const [, file, message] = /^(?:converting|error loading) "([^"]+)"[:,] (.*)$/.exec(line) ?? [];
+		return file !== undefined && message !== undefined ? [[file, message]] : [];
+	});
+	return faults.length > 0 ? faults : [['', output.trim()]];
+}
+
+/** What the Quadlet generator in the base of the medium refuses of the users' units. Throws when it cannot be run. */
+export async function checkQuadlets(
+	base: string,
+	users: Readonly<Record<string, ContainerUser>>,
+	work: string,
+): Promise<FalseFact[]> {
+	const command = await extractGenerator(base, join(work, 'root'));
+	await run([...command, '-version']);
+	const faults: FalseFact[] = [];
+	for (const [name, user] of Object.entries(users)) {
+		const folder = join(work, 'quadlets', name);
+		await mkdir(folder, {recursive: true});
+		for (const [file, text] of formatUnits(user)) await writeFile(join(folder, file), text);
+		try {
+			await run(command, {env: {QUADLET_UNIT_DIRS: folder}});
+		} catch (error) {
+			if (!(error instanceof ProgramError)) throw error;
+			const path = ['containers', 'users', name, 'units'];
+			for (const [file, message] of parseFaults(error.output, folder))
+				faults.push({path: file === '' ? path : [...path, file], message: `Quadlet refuses it: ${message}`});
+		}
+	}
+	return faults;
+}
+
+/** Has the podman of the base read the Quadlet units that the machine will get. Throws a ProfileError with all that it refuses. */
+export async function checkUnits({fields, source}: CompleteProfile, base: string): Promise<void> {
+	const {containers} = fields;
+	if (!containers) return;
+	const faults = await withFolder('/var/tmp', work => checkQuadlets(base, containers.users, work));
+	if (faults.length > 0) throw new ProfileError(placeFacts(faults, source));
+}

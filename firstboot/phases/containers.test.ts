@@ -1,0 +1,275 @@
+import test from 'ava';
+import type {Probe, Step} from '../phase.ts';
+import {formatUnits} from '../quadlet.ts';
+import {probeRecord, type RecordedMachine} from '../record.ts';
+import {containers} from './containers.ts';
+
+const digest = 'dd5da9c8f2527baf4fb56c3d0ba70fbefff3419b796f87e20de4ab844da8e12e';
+const asset = {asset: {file: 'web.tar', sha256: digest}};
+
+const web = {
+	uid: 2001,
+	images: {'localhost/web:1': asset},
+	secrets: {token: {secret: {env: 'TOKEN'}}},
+	files: {'note.txt': 'hi\n'},
+	units: {
+		'web.container': {
+			Container: {
+				Image: 'localhost/web:1',
+				PublishPort: ['8081:80'],
+				Secret: 'token,type=env',
+				Volume: 'data.volume:/data',
+			},
+			Service: {Restart: 'always'},
+		},
+		'once.container': {Container: {Image: 'localhost/web:1', Exec: 'true'}, Service: {Type: 'oneshot'}},
+		'data.volume': {Volume: {}},
+	},
+};
+
+const parse = (user: object) => containers.schema.parse({users: {web: user}});
+const config = parse(web);
+
+const folder = '/etc/containers/systemd/users';
+const storage = '/home/web/.local/share/containers/storage';
+const list = `find /home ${folder} -path /home/*/* -prune -o -printf %p\\t%y\\t%l\\n`;
+const managers = 'systemctl show --property=Id,ActiveState,NeedDaemonReload bringup.service user@2001.service';
+const asWeb = 'setpriv --reuid=web --regid=web --init-groups env XDG_RUNTIME_DIR=/run/user/2001 systemctl --user';
+const show = `${asWeb} show --property=Id,LoadState,ActiveState,NeedDaemonReload,InactiveExitTimestampMonotonic,Type,Job`;
+const services = `${show} web.service once.service data-volume.service`;
+
+const state = (id: string, active: string, more = 'Type=notify\nJob=\nNeedDaemonReload=no') =>
+	`Id=${id}\nLoadState=loaded\nActiveState=${active}\nInactiveExitTimestampMonotonic=14641866233\n${more}\n`;
+const oneshot = 'Type=oneshot\nJob=\nNeedDaemonReload=no';
+
+/** In the form of what Debian 13 answered: podman 5.4.2, systemd 257. */
+const done: RecordedMachine = {
+	commands: {
+		[list]: [
+			...['/home\td\t', '/home/web\td\t', `${folder}\td\t`, `${folder}/2000/other.container\tf\t`],
+			...['note.txt', 'web.container', 'once.container', 'data.volume'].map(name => `${folder}/2001/${name}\tf\t`),
+			'',
+		].join('\n'),
+		[managers]:
+			'Id=bringup.service\nActiveState=activating\nNeedDaemonReload=no\n\nId=user@2001.service\nActiveState=active\nNeedDaemonReload=no\n',
+		[services]: [
+			state('web.service', 'active'),
+			state('once.service', 'inactive', oneshot),
+			state('data-volume.service', 'active', oneshot),
+		].join('\n'),
+	},
+	files: {
+		'/etc/passwd': 'root:x:0:0:root:/root:/bin/bash\nweb:x:2001:2001::/home/web:/usr/sbin/nologin\n',
+		'/etc/group': 'root:x:0:\nweb:x:2001:\n',
+		'/etc/shadow': 'root:*:20778:0:99999:7:::\nweb:!:20778::::::\n',
+		'/etc/subuid': 'admin:100000:65536\nweb:10065536:65536\n',
+		'/etc/subgid': 'admin:100000:65536\nweb:10065536:65536\n',
+		'/etc/systemd/system/bringup.service.d/10-containers.conf':
+			'[Unit]\nWants=network-online.target user@2001.service\nAfter=user@2001.service\n',
+		'/var/lib/systemd/linger/web': '',
+		'/etc/bringup/secrets/env-TOKEN': 's3cret\n',
+		[`${folder}/2001/note.txt`]: 'hi\n',
+		...Object.fromEntries([...formatUnits(config.users['web'] as never)].map(([k, v]) => [`${folder}/2001/${k}`, v])),
+		[`${storage}/overlay-images/images.json`]: JSON.stringify([
+			{id: '933587208be9', names: [`localhost/web:1-bringup-${digest}`, 'localhost/web:1']},
+			{id: '5933976a88e2'},
+		]),
+		[`${storage}/overlay-layers/layers.json`]: '[]',
+		[`${storage}/secrets/secrets.json`]: '{"nameToID": {"token": "75dd24201aea19870c4b10f30"}}',
+		[`${storage}/secrets/filedriver/secretsdata.json`]: '{"75dd24201aea19870c4b10f30": "czNjcmV0"}',
+	},
+};
+
+function machine(commands: Record<string, unknown> = {}, files: Record<string, string | undefined> = {}): Probe {
+	const merged = Object.entries({...done.files, ...files}).filter(
+		(entry): entry is [string, string] => entry[1] !== undefined,
+	);
+	return probeRecord({commands: {...done.commands, ...commands}, files: Object.fromEntries(merged)});
+}
+
+const blank = probeRecord({
+	commands: {
+		[list]: `/home\td\t\n/home/admin\td\t\n${folder}\td\t\n`,
+		[managers]:
+			'Id=bringup.service\nActiveState=activating\nNeedDaemonReload=no\n\nId=user@2001.service\nActiveState=inactive\nNeedDaemonReload=no\n',
+	},
+	files: {
+		'/etc/passwd': 'root:x:0:0:root:/root:/bin/bash\nadmin:x:1000:1000::/home/admin:/bin/bash\n',
+		'/etc/group': 'root:x:0:\nadmin:x:1000:\n',
+		'/etc/shadow': 'root:*:20778:0:99999:7:::\nadmin:*:20778:0:99999:7:::\n',
+		'/etc/subuid': 'admin:100000:65536\n',
+		'/etc/subgid': 'admin:100000:65536\n',
+		'/etc/bringup/secrets/env-TOKEN': 's3cret\n',
+	},
+});
+
+const whys = (steps: readonly Step[]) => steps.map(({why}) => why);
+const assets = 'find /var/lib/bringup -maxdepth 2 -path /var/lib/bringup/assets/*';
+const there = {[assets]: `/var/lib/bringup/assets/${digest}\n`};
+
+test('a machine that runs its containers needs nothing', async t => {
+	t.deepEqual(await containers.plan(config, machine()), []);
+});
+
+test('a blank machine gets all of it in one plan: images before the units that run with them', async t => {
+	const answers: RecordedMachine = {commands: {}, files: {}};
+	const probe: Probe = {
+		output: command =>
+			(command.join(' ') === assets ? probeRecord({...answers, commands: there}) : blank).output(command),
+		read: path => blank.read(path),
+	};
+	const steps = await containers.plan(config, probe);
+	t.deepEqual(whys(steps), [
+		'make the group web',
+		'make the user web, who logs in nowhere',
+		'write the range of web to /etc/subuid',
+		'write the range of web to /etc/subgid',
+		'have the managers of the container users started at boot',
+		'let systemd see it',
+		'let web run without a login',
+		'start the manager of web',
+		'check the archive of localhost/web:1',
+		'load localhost/web:1 for web',
+		'make localhost/web:1 durable',
+		'mark localhost/web:1 as loaded; its archive must hold it under this name',
+		'hand web the secret token',
+		'store the secret token of web',
+		'remove the copy in memory',
+		'make it durable',
+		`write ${folder}/2001/note.txt`,
+		`write ${folder}/2001/web.container`,
+		`write ${folder}/2001/once.container`,
+		`write ${folder}/2001/data.volume`,
+		'have the units read of web',
+		'ask for the network that containers wait for, 90 s at most',
+		'start web.service, once.service (their log: journalctl _UID=2001) of web',
+	]);
+	const subuid = steps.find(step => step.do === 'write' && step.path === '/etc/subuid');
+	t.is(subuid?.do === 'write' ? subuid.content : '', 'admin:100000:65536\nweb:10065536:65536\n');
+	t.false(JSON.stringify(steps.map(step => ({...step, stdin: undefined}))).includes('s3cret'));
+});
+
+test('a power cut inside useradd: the account is completed', async t => {
+	const files = {'/etc/shadow': 'root:*:20778:0:99999:7:::\n'};
+	const homes = {[list]: String(done.commands[list]).replace('/home/web\td\t\n', '')};
+	t.deepEqual(whys(await containers.plan(config, machine(homes, files))), [
+		'complete the account of web',
+		'make the home of web',
+	]);
+});
+
+test('cut between the load and its mark: what podman has is not trusted, and the units stand still meanwhile', async t => {
+	const images = JSON.stringify([{id: '933587208be9', names: ['localhost/web:1']}]);
+	const probe = machine(there, {[`${storage}/overlay-images/images.json`]: images});
+	t.deepEqual(whys(await containers.plan(config, probe)), [
+		'stop web.service of web',
+		'remove what an interrupted load left in the images of web',
+		'check the archive of localhost/web:1',
+		'load localhost/web:1 for web',
+		'make localhost/web:1 durable',
+		'mark localhost/web:1 as loaded; its archive must hold it under this name',
+		'have the units read of web',
+		'ask for the network that containers wait for, 90 s at most',
+		'restart web.service (their log: journalctl _UID=2001) of web',
+		'start once.service (their log: journalctl _UID=2001) of web',
+	]);
+});
+
+test('an archive that has changed is loaded anew; one that another image came from does not count', async t => {
+	const changed = parse({...web, images: {'localhost/web:1': {asset: {file: 'web.tar', sha256: 'a'.repeat(64)}}}});
+	const probe = machine({[assets]: `/var/lib/bringup/assets/${'a'.repeat(64)}\n`});
+	t.true(whys(await containers.plan(changed, probe)).includes('load localhost/web:1 for web'));
+});
+
+test('a secret that has changed restarts what uses it, and nothing else', async t => {
+	const steps = await containers.plan(config, machine({}, {'/etc/bringup/secrets/env-TOKEN': 'new\n'}));
+	t.deepEqual(whys(steps).slice(0, 4), [
+		'hand web the secret token',
+		'store the secret token of web',
+		'remove the copy in memory',
+		'make it durable',
+	]);
+	t.is(steps[0]?.do === 'run' ? steps[0].stdin : '', 'new');
+	t.is(whys(steps).at(-1), 'restart web.service (their log: journalctl _UID=2001) of web');
+});
+
+test('a power cut that left the secrets empty: they are removed and made again', async t => {
+	const probe = machine({}, {[`${storage}/secrets/filedriver/secretsdata.json`]: ''});
+	t.deepEqual(whys(await containers.plan(config, probe)).slice(0, 2), [
+		'remove the damaged secrets of web',
+		'hand web the secret token',
+	]);
+});
+
+test('a volume that changes restarts the containers that name it', async t => {
+	const steps = await containers.plan(config, machine({}, {[`${folder}/2001/data.volume`]: '[Volume]\nUser=1\n'}));
+	t.is(whys(steps).at(-1), 'restart web.service, data-volume.service (their log: journalctl _UID=2001) of web');
+});
+
+test('a file that the profile does not name is removed, and its service stopped; another user’s is not', async t => {
+	const listed = {[list]: `${done.commands[list]}${folder}/2001/old.pod\tf\t\n${folder}/2001/.x.bringup\tf\t\n`};
+	const shown = {[`${services} old-pod.service`]: `${done.commands[services]}\n${state('old-pod.service', 'active')}`};
+	const steps = await containers.plan(config, machine({...listed, ...shown}, {[`${folder}/2001/old.pod`]: '[Pod]\n'}));
+	t.deepEqual(whys(steps), [
+		'stop old-pod.service, no longer in the profile, of web',
+		'remove what the profile no longer has',
+		'have the units read of web',
+	]);
+	const [, rm] = steps;
+	t.deepEqual(rm?.do === 'run' ? rm.command.slice(2) : [], [`${folder}/2001/old.pod`, `${folder}/2001/.x.bringup`]);
+});
+
+test('units that the manager has not read, that failed, or that somebody stopped', async t => {
+	const others = `\n${state('once.service', 'inactive', oneshot)}\n${state('data-volume.service', 'active', oneshot)}`;
+	const plan = async (web: string) => whys(await containers.plan(config, machine({[services]: web + others}))).at(-1);
+	const start = 'start web.service (their log: journalctl _UID=2001) of web';
+	t.is(await plan(state('web.service', 'failed')), start);
+	t.is(await plan(state('web.service', 'inactive')), start);
+	t.is(await plan(state('web.service', 'inactive').replace('LoadState=loaded', 'LoadState=not-found')), start);
+	const unread = state('web.service', 'active').replace('NeedDaemonReload=no', 'NeedDaemonReload=yes');
+	t.is(await plan(unread), 'restart web.service (their log: journalctl _UID=2001) of web');
+});
+
+test('units on their way up after a boot need nothing', async t => {
+	const waiting = [
+		state('web.service', 'inactive', 'Type=notify\nJob=148\nNeedDaemonReload=no'),
+		state('once.service', 'activating', oneshot),
+		state('data-volume.service', 'inactive', oneshot),
+	];
+	t.deepEqual(await containers.plan(config, machine({[services]: waiting.join('\n')})), []);
+});
+
+test('a range that changes under a user who has containers', async t => {
+	const probe = machine({}, {'/etc/subuid': 'web:500000:65536\nadmin:100000:65536\n'});
+	const steps = await containers.plan(config, probe);
+	t.deepEqual(whys(steps), [
+		'write the range of web to /etc/subuid',
+		'have the containers of web take their new ranges',
+	]);
+	t.is(steps[0]?.do === 'write' ? steps[0].content : '', 'admin:100000:65536\nweb:10065536:65536\n');
+});
+
+test('a name or number that is taken is told, with who has it', async t => {
+	const passwd = (line: string) => machine({}, {'/etc/passwd': `root:x:0:0::/root:/bin/bash\n${line}\n`});
+	await t.throwsAsync(containers.plan(config, passwd('web:x:1001:1001::/home/web:/bin/bash')), {
+		message:
+			'containers.users.web.uid is 2001, but there is a user web with the number 1001; take another name or number',
+	});
+	await t.throwsAsync(containers.plan(config, passwd('eve:x:2001:2001::/home/eve:/bin/bash')), {
+		message: /there is a user eve with the number 2001/,
+	});
+});
+
+test('a machine that cannot answer is not taken for a blank one', async t => {
+	const mute: Probe = {...machine(), output: () => Promise.reject(new Error('find exited with 1'))};
+	await t.throwsAsync(containers.plan(config, mute), {message: 'find exited with 1'});
+	await t.throwsAsync(containers.plan(config, machine({}, {'/etc/passwd': undefined})), {
+		message: '/etc/passwd is missing',
+	});
+	await t.throwsAsync(containers.plan(config, machine({}, {'/etc/bringup/secrets/env-TOKEN': undefined})), {
+		message: /the secret token of web is not in .*build the medium again/,
+	});
+	await t.throwsAsync(containers.plan(config, machine({}, {[`${storage}/overlay-images/images.json`]: ''})), {
+		message: /images\.json is damaged; remove it/,
+	});
+});

@@ -1,0 +1,120 @@
+import {type Phase, type Probe, planFile, type Step} from '../phase.ts';
+import {findMissingImages, planImages, planSecrets, userPodman} from '../podman.ts';
+import {type ContainerUser, containersSchema, formatUnits} from '../quadlet.ts';
+import {type Numbered, planRanges} from '../subids.ts';
+import {type Entry, findOutdated, findUnits, listEntries, parseProperties, planStop, planUnits} from '../units.ts';
+
+type User = Numbered & ContainerUser;
+type Lines = readonly string[][];
+
+function checkNumber({name, uid}: Numbered, what: 'user' | 'group', lines: Lines): void {
+	const id = String(uid);
+	const other = lines.find(line => (line[0] === name) !== (line[2] === id));
+	if (other)
+		throw new Error(
+			`containers.users.${name}.uid is ${id}, but there is a ${what} ${other[0]} with the number ${other[2]}; take another name or number`,
+		);
+}
+
+async function readLines(probe: Probe, path: string): Promise<Lines> {
+	const text = await probe.read(path);
+	if (text === undefined) throw new Error(`${path} is missing`);
+	return text.split('\n').map(line => line.split(':'));
+}
+
+/** An account that nobody logs in to, whose number is the profile's. */
+async function planAccounts(
+	users: readonly User[],
+	entries: readonly Entry[],
+	probe: Probe,
+): Promise<{fresh: Set<string>; steps: Step[]}> {
+	const [passwd, group, shadow] = await Promise.all([
+		readLines(probe, '/etc/passwd'),
+		readLines(probe, '/etc/group'),
+		readLines(probe, '/etc/shadow'),
+	]);
+	const has = (lines: Lines, name: string) => lines.some(line => line[0] === name);
+	const fresh = users.filter(({name}) => !has(passwd, name)).map(({name}) => name);
+	const steps = users.flatMap((user): Step[] => {
+		const {name, uid} = user;
+		checkNumber(user, 'user', passwd);
+		checkNumber(user, 'group', group);
+		const own: Step[] = [];
+		if (!has(group, name))
+			own.push({do: 'run', command: ['groupadd', '--gid', String(uid), name], why: `make the group ${name}`});
+		if (!has(passwd, name)) {
+			const place = ['--home-dir', `/home/${name}`, '--create-home', '--shell', '/usr/sbin/nologin'];
+			const command = ['useradd', '--system', '--uid', String(uid), '--gid', name, ...place, name] as const;
+			return [...own, {do: 'run', command, why: `make the user ${name}, who logs in nowhere`}];
+		}
+		// useradd writes several files; a power cut between two of them leaves half an account.
+		if (!has(shadow, name)) own.push({do: 'run', command: ['pwconv'], why: `complete the account of ${name}`});
+		if (!entries.some(({path}) => path === `/home/${name}`))
+			own.push({do: 'run', command: ['mkhomedir_helper', name, '0077'], why: `make the home of ${name}`});
+		return own;
+	});
+	return {fresh: new Set(fresh), steps};
+}
+
+/** Has the users' managers run from boot on, before this service asks them; and the network come up that their containers wait for. */
+async function planManagers(users: readonly User[], probe: Probe): Promise<{running: Set<string>; steps: Step[]}> {
+	const managers = users.map(({uid}) => `user@${uid}.service`);
+	const steps = await planFile(
+		probe,
+		'/etc/systemd/system/bringup.service.d/10-containers.conf',
+		`[Unit]\nWants=network-online.target ${managers.join(' ')}\nAfter=${managers.join(' ')}\n`,
+		'have the managers of the container users started at boot',
+	);
+	const show = ['systemctl', 'show', '--property=Id,ActiveState,NeedDaemonReload', 'bringup.service'] as const;
+	const states = parseProperties(await probe.output([...show, ...managers]));
+	if (steps.length > 0 || states.get('bringup.service')?.['NeedDaemonReload'] === 'yes')
+		steps.push({do: 'run', command: ['systemctl', 'daemon-reload'], why: 'let systemd see it'});
+	const running = new Set<string>();
+	for (const {name, uid} of users) {
+		if ((await probe.read(`/var/lib/systemd/linger/${name}`)) === undefined)
+			steps.push({do: 'run', command: ['loginctl', 'enable-linger', name], why: `let ${name} run without a login`});
+		const unit = `user@${uid}.service`;
+		if (states.get(unit)?.['ActiveState'] === 'active') running.add(name);
+		else steps.push({do: 'run', command: ['systemctl', 'start', unit], why: `start the manager of ${name}`});
+	}
+	return {running, steps};
+}
+
+async function planUser(user: User, running: boolean, entries: readonly Entry[], probe: Probe): Promise<Step[]> {
+	const found = await findUnits(user, formatUnits(user), running, entries, probe);
+	const images = await findMissingImages(user, user.images, probe);
+	const secrets = await planSecrets(user, user.secrets, probe);
+	const stop = planStop(user, found, findOutdated(found, {images, secrets: []}));
+	const outdated = findOutdated(found, {images, secrets: secrets.changed});
+	return [
+		...(await planImages(user, user.images, images, stop, probe)),
+		...secrets.steps,
+		...planUnits(user, found, outdated),
+	];
+}
+
+/** Users without a login, their images, secrets and Quadlet units, run by podman without root. */
+export const containers: Phase<typeof containersSchema> = {
+	schema: containersSchema,
+	packages: [
+		...['podman', 'crun', 'uidmap', 'passt', 'netavark', 'aardvark-dns', 'nftables', 'catatonit', 'ca-certificates'],
+		...['dbus-user-session', 'libpam-systemd', 'libpam-modules-bin', 'passwd', 'systemd', 'util-linux'],
+	],
+	async plan(config, probe) {
+		const users = Object.entries(config.users).map(([name, user]) => ({name, ...user}));
+		if (users.length === 0) return [];
+		const entries = await listEntries(probe);
+		const accounts = await planAccounts(users, entries, probe);
+		const ranges = await planRanges(users, probe);
+		const managers = await planManagers(users, probe);
+		const steps = [...accounts.steps, ...ranges.steps, ...managers.steps];
+		for (const user of users) {
+			if (ranges.changed.has(user.name) && !accounts.fresh.has(user.name)) {
+				const command = userPodman(user, 'system', 'migrate');
+				steps.push({do: 'run', command, why: `have the containers of ${user.name} take their new ranges`});
+			}
+			steps.push(...(await planUser(user, managers.running.has(user.name), entries, probe)));
+		}
+		return steps;
+	},
+};
