@@ -6,7 +6,7 @@ import type {FalseFact} from '../profile/facts.ts';
 import {findMarked} from '../profile/marked.ts';
 import {run} from '../run.ts';
 import {digestFile, digestOf, discardEntry, fetchEntry, linkOrCopy} from './cache.ts';
-import {fetchFile} from './fetch.ts';
+import {DigestError, fetchFile} from './fetch.ts';
 
 /** An asset and where the build has it from. */
 export interface PlacedAsset {
@@ -58,7 +58,7 @@ async function obtain({sha256, from}: PlacedAsset, options: AssetOptions): Promi
 	try {
 		return await fetchFile({url, sha256, path: join(options.cache, 'assets', sha256)}, options);
 	} catch (error) {
-		if (delivery === 'embedded' || options.signal.aborted) throw error;
+		if (delivery === 'embedded' || error instanceof DigestError || options.signal.aborted) throw error;
 		options.say(`${url} is not on the medium, the machine fetches it itself: ${(error as Error).message}`);
 		return undefined;
 	}
@@ -115,7 +115,7 @@ export async function fetchAssetLayer(
 			'chmod(a+rX)@true', // who runs containers reads them too, whatever this user's umask is
 		];
 		const layer = join(folder, '15-assets.squashfs');
-		await run(['mksquashfs', root, layer, ...pack, '-all-time', String(epoch)], {
+		await run(['mksquashfs', root, layer, ...pack], {
 			env: {SOURCE_DATE_EPOCH: String(epoch)},
 		});
 		await rm(root, {recursive: true});

@@ -14,6 +14,9 @@ interface FetchOptions {
 
 const tries = 4;
 
+/** What the server sends is not what the profile pins. */
+export class DigestError extends UserError {}
+
 /** Goes on where an earlier try ended, when the server lets it. */
 async function download(url: string, part: string, {proxy, signal}: FetchOptions): Promise<void> {
 	const have = await stat(part).then(
@@ -57,7 +60,7 @@ export async function fetchFile(
 			const found = await digestFile(part);
 			if (found === sha256) break;
 			await rm(part);
-			throw new UserError(`${url} has the SHA-256 ${found}, and the profile pins ${sha256}`);
+			throw new DigestError(`${url} has the SHA-256 ${found}, and the profile pins ${sha256}`);
 		} catch (error) {
 			if (options.signal.aborted || error instanceof UserError || left === 0)
 				throw error instanceof UserError

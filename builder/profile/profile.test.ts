@@ -220,6 +220,16 @@ test('profiles extend each other field by field, lists are replaced, and a fault
 	});
 });
 
+test('a field that is nothing takes away what the extended profile has', async t => {
+	const base = `${whole}debian: {packages: [htop]}\nnetwork: {links: {a: {}}, bridges: {br0: {ports: {a: {}}, addresses: dhcp}}}\n`;
+	const files = {'base.yaml': base, 'p.yaml': 'extends: base.yaml\nschema: 1\ndebian:\nnetwork:\n'};
+	await inFolder(files, async folder => {
+		const {fields} = await loadProfile(join(folder, 'p.yaml'));
+		t.deepEqual(fields.debian.packages, []);
+		t.is(fields.network, undefined);
+	});
+});
+
 test('a circle of three is told with its way', async t => {
 	const files = {'p.yaml': 'extends: a.yaml\n', 'a.yaml': 'extends: b.yaml\n', 'b.yaml': 'extends: a.yaml\n'};
 	t.regex(await faultsOf(files), /b\.yaml:1:10.*a\.yaml -> .*b\.yaml -> .*a\.yaml/);

@@ -54,7 +54,9 @@ export const profileSchema = z
 			.string()
 			.min(1)
 			.optional()
-			.describe('another profile, by a path relative to this one; its fields hold where this one says nothing'),
+			.describe(
+				'another profile, by a path relative to this one; its fields hold where this one says nothing; a field that is null here is taken away',
+			),
 		debian,
 		machine,
 		...sections,

@@ -80,15 +80,16 @@ type Plain = Record<string, unknown>;
 const isPlain = (value: unknown): value is Plain =>
 	typeof value === 'object' && value !== null && !Array.isArray(value);
 
-/** Maps merge field by field; anything else of the extending profile replaces what it extends. */
+/** Maps merge field by field; anything else of the extending profile replaces what it extends, and nothing (`field:`, or null) takes it away. */
 function merge(base: unknown, over: unknown, baseTree: Tree, overTree: Tree, path: FieldPath, tree: Tree): unknown {
 	const from = over === undefined ? baseTree : overTree;
 	const own = from.get(keyOf(path));
 	if (own) tree.set(keyOf(path), own);
 	if (isPlain(base) && isPlain(over)) {
 		const names = [...new Set([...Object.keys(base), ...Object.keys(over)])];
+		const kept = names.filter(name => over[name] !== null || base[name] === undefined);
 		return Object.fromEntries(
-			names.map(name => [name, merge(base[name], over[name], baseTree, overTree, [...path, name], tree)]),
+			kept.map(name => [name, merge(base[name], over[name], baseTree, overTree, [...path, name], tree)]),
 		);
 	}
 	const prefix = keyOf(path).slice(0, -1);
