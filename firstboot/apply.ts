@@ -138,7 +138,8 @@ async function wait(until: Command, seconds: number): Promise<void> {
  */
 export const confinedDoor: Door = {
 	probe: {
-		output: command => (command[0] === 'runuser' ? run(command, undefined, inUnit(command, 'ask')) : run(command)),
+		output: command =>
+			/^(runuser|setpriv)$/.test(command[0]) ? run(command, undefined, inUnit(command, 'ask')) : run(command),
 		read,
 	},
 	async apply(step, say) {

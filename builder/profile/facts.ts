@@ -5,6 +5,7 @@ import {checkKubernetes} from './kubernetes-facts.ts';
 import {checkNetwork} from './network-facts.ts';
 import type {ProfileFields} from './schema.ts';
 import type {FieldPath} from './source.ts';
+import {checkStorage} from './storage-facts.ts';
 
 /** Something that the schema cannot see: true of no machine. */
 export interface FalseFact {
@@ -56,7 +57,7 @@ function checkUsers({users}: ProfileFields['identity']): FalseFact[] {
 
 /** Every fact that can be checked without asking anything outside the profile. */
 export function checkFacts(sections: Sections): FalseFact[] {
-	const {debian, machine, identity, network, firewall, kubernetes} = sections;
+	const {debian, machine, identity, network, firewall, storage, kubernetes} = sections;
 	const faults: FalseFact[] = [];
 	if (debian && machine && machine.microcode.length > 0 && !debian.components.includes('non-free-firmware')) {
 		const message =
@@ -67,6 +68,7 @@ export function checkFacts(sections: Sections): FalseFact[] {
 	if (network) faults.push(...checkNetwork(network));
 	if (firewall) faults.push(...checkFirewall(firewall, network));
 	faults.push(...checkContainers(sections));
+	if (storage) faults.push(...checkStorage(storage));
 	if (kubernetes) faults.push(...checkKubernetes(kubernetes, {firewall}));
 	if (identity) faults.push(...checkHardening(identity));
 	return faults;

@@ -172,6 +172,16 @@ const table: [title: string, yaml: string, fault: string | RegExp][] = [
 		/storage\.disks\.a: the selector is empty and would match any disk/,
 	],
 	[
+		'a disk in two arrays',
+		`${whole}storage: {disks: {a: {serial: A}, b: {serial: B}}, arrays: {m: {level: raid1, members: [a, b]}, n: {level: raid1, members: [a, b]}}, filesystems: {d: {on: m, type: xfs, mount: /srv/d}, e: {on: n, type: xfs, mount: /srv/e}}}\n`,
+		/storage\.arrays\.n\.members\[0\]: a is used by m already/,
+	],
+	[
+		'a volume that is not there, and a mount over the system',
+		`${whole}storage: {disks: {a: {serial: A}}, groups: {vg: {members: [a]}}, filesystems: {d: {on: vg/x, type: xfs, mount: /usr}}}\n`,
+		/on: there is no disk, array or GROUP\/VOLUME vg\/x; there are a[\s\S]*mount: \/usr belongs to the system/,
+	],
+	[
 		'microcode without its component',
 		`${whole}debian: {components: [main]}\n`,
 		/machine\.microcode: microcode is in the component non-free-firmware/,
