@@ -66,16 +66,33 @@ export async function planFile(
 export const listUnits: Command = ['systemctl', 'list-units', '--all', '--plain', '--no-legend', '--full'];
 export const listEnabled: Command = ['find', '/etc/systemd/system', '-mindepth', '2', '-type', 'l', '-printf', '%f\n'];
 
+/** A unit as systemd has it. */
+export interface Unit {
+	active: boolean;
+	enabled: boolean;
+}
+
+/** Whether a unit runs, or is about to, and whether it starts at boot. */
+export async function readUnit(probe: Probe, unit: string): Promise<Unit> {
+	const [units, enabled] = await Promise.all([probe.output(listUnits), probe.output(listEnabled)]);
+	const states = units.split('\n').map(line => line.trim().split(/\s+/));
+	const [, , active = ''] = states.find(([name]) => name === unit) ?? [];
+	return {
+		active: /^(active|activating|reloading)$/.test(active),
+		enabled: enabled.split('\n').includes(unit),
+	};
+}
+
 /** The step that starts a unit now and at every boot, or none when it is so. */
 export async function planService(probe: Probe, unit: string, why: string): Promise<Step[]> {
-	const [units, enabled] = await Promise.all([probe.output(listUnits), probe.output(listEnabled)]);
-	const [, , active = ''] =
-		units
-			.split('\n')
-			.map(line => line.trim().split(/\s+/))
-			.find(([name]) => name === unit) ?? [];
-	if (/^(active|activating|reloading)$/.test(active) && enabled.split('\n').includes(unit)) return [];
-	return [{do: 'run', command: ['systemctl', 'enable', '--now', unit], why}];
+	const {active, enabled} = await readUnit(probe, unit);
+	return active && enabled ? [] : [{do: 'run', command: ['systemctl', 'enable', '--now', unit], why}];
+}
+
+/** The step that stops a unit and keeps it from starting at boot, or none when it is so. */
+export async function planNoService(probe: Probe, unit: string, why: string): Promise<Step[]> {
+	const {active, enabled} = await readUnit(probe, unit);
+	return active || enabled ? [{do: 'run', command: ['systemctl', 'disable', '--now', unit], why}] : [];
 }
 
 /** Where something is mounted. */

@@ -48,7 +48,9 @@ export const identitySchema = z
 export type User = z.output<typeof user>;
 
 async function list(probe: Probe, database: 'passwd' | 'group' | 'shadow'): Promise<string[][]> {
-	return (await probe.output(['getent', database])).split('\n').map(line => line.split(':'));
+	const text = await probe.read(`/etc/${database}`);
+	if (text === undefined) throw new Error(`/etc/${database} is missing`);
+	return text.split('\n').map(line => line.split(':'));
 }
 
 function planGroups(user: User, groups: readonly string[][]): Step[] {

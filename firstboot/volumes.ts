@@ -12,7 +12,7 @@ import {
 	size,
 } from './disks.ts';
 import {readSignatures} from './layout.ts';
-import type {Command, Probe} from './phase.ts';
+import type {Probe} from './phase.ts';
 
 const name = z
 	.string()
@@ -149,24 +149,29 @@ export function findPartition(devices: readonly Node[], disk: string): Node | un
 	return found[0];
 }
 
-const listDeviceLinks: Command = ['find', '/dev', '-maxdepth', '2', '-type', 'l', '-printf', '%p %l\n'];
-
-/** The kernel's name of the device behind a name of the profile; undefined when it is not there (yet). */
-export async function resolveDevice(storage: Storage, name: string, probe: Probe): Promise<string | undefined> {
-	if (storage.disks[name]) return findPartition(await readBlockDevices(probe), name)?.path;
-	const links = (await probe.output(listDeviceLinks)).split('\n').map(line => line.split(' '));
-	const target = links.find(([path]) => path === devicePath(storage, name))?.[1];
-	return target === undefined ? undefined : `/dev/${target.replace(/^.*\//, '')}`;
+/** The device behind a name of the profile; undefined when it is not there (yet). */
+export function findDevice(storage: Storage, name: string, devices: readonly Node[]): Node | undefined {
+	const array = storage.arrays[name];
+	if (array) {
+		const members = array.members.flatMap(member => findPartition(devices, member) ?? []);
+		return members.flatMap(flatten).find(({type}) => /^raid/.test(type));
+	}
+	if (!name.includes('/')) return findPartition(devices, name);
+	return devices.flatMap(flatten).find(({type, name: own}) => type === 'lvm' && own === name.replace('/', '-'));
 }
 
-/** What stands on the device of a name, as libblkid sees it now; a device that is not there yet holds nothing. */
+/**
+ * What stands on the device of a name. What udev remembers of it counts where it remembers something; a device that looks
+ * blank is read itself, because something will be made on it. One that is not there yet holds nothing.
+ */
 export async function readContent(
 	storage: Storage,
 	name: string,
 	probe: Probe,
 ): Promise<{type: string; label: string | null}[]> {
-	const device = await resolveDevice(storage, name, probe);
-	return device === undefined ? [] : readSignatures(probe, device);
+	const device = findDevice(storage, name, await readBlockDevices(probe));
+	if (device === undefined) return [];
+	return device.fstype ? [{type: device.fstype, label: device.label}] : readSignatures(probe, device.path);
 }
 
 /** How a device stands against the profile, for a refusal. */

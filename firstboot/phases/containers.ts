@@ -1,8 +1,8 @@
-import {type Phase, type Probe, planFile, type Step} from '../phase.ts';
+import {type Phase, type Probe, planFile, readUnit, type Step} from '../phase.ts';
 import {findMissingImages, planImages, planSecrets, userPodman} from '../podman.ts';
 import {type ContainerUser, containersSchema, formatUnits} from '../quadlet.ts';
 import {type Numbered, planRanges} from '../subids.ts';
-import {type Entry, findOutdated, findUnits, listEntries, parseProperties, planStop, planUnits} from '../units.ts';
+import {type Entry, findOutdated, findUnits, listEntries, planStop, planUnits} from '../units.ts';
 
 type User = Numbered & ContainerUser;
 type Lines = readonly string[][];
@@ -65,16 +65,13 @@ async function planManagers(users: readonly User[], probe: Probe): Promise<{runn
 		`[Unit]\nWants=network-online.target ${managers.join(' ')}\nAfter=${managers.join(' ')}\n`,
 		'have the managers of the container users started at boot',
 	);
-	const show = ['systemctl', 'show', '--property=Id,ActiveState,NeedDaemonReload', 'bringup.service'] as const;
-	const states = parseProperties(await probe.output([...show, ...managers]));
-	if (steps.length > 0 || states.get('bringup.service')?.['NeedDaemonReload'] === 'yes')
-		steps.push({do: 'run', command: ['systemctl', 'daemon-reload'], why: 'let systemd see it'});
+	if (steps.length > 0) steps.push({do: 'run', command: ['systemctl', 'daemon-reload'], why: 'let systemd see it'});
 	const running = new Set<string>();
 	for (const {name, uid} of users) {
 		if ((await probe.read(`/var/lib/systemd/linger/${name}`)) === undefined)
 			steps.push({do: 'run', command: ['loginctl', 'enable-linger', name], why: `let ${name} run without a login`});
 		const unit = `user@${uid}.service`;
-		if (states.get(unit)?.['ActiveState'] === 'active') running.add(name);
+		if ((await readUnit(probe, unit)).active) running.add(name);
 		else steps.push({do: 'run', command: ['systemctl', 'start', unit], why: `start the manager of ${name}`});
 	}
 	return {running, steps};

@@ -1,6 +1,6 @@
-import {parseSize} from '../disks.ts';
+import {parseSize, readBlockDevices} from '../disks.ts';
 import type {Command, Phase, Probe, Step} from '../phase.ts';
-import {devicePath, formatDifference, readContent, resolveDevice, type Storage, storageSchema} from '../volumes.ts';
+import {devicePath, findDevice, formatDifference, readContent, type Storage, storageSchema} from '../volumes.ts';
 
 interface Report {
 	groups: string[];
@@ -9,28 +9,26 @@ interface Report {
 	volumes: {group: string; name: string; size: number}[];
 }
 
-const ask = (program: string, columns: string): Command => [
-	...([program, '--reportformat', 'json', '--units', 'b', '--nosuffix', '--options', columns] as const),
+const listVolumes: Command = [
+	...(['lvm', 'fullreport', '--reportformat', 'json', '--units', 'b', '--nosuffix'] as const),
+	...['--configreport', 'vg', '--options', 'vg_name', '--configreport', 'pv', '--options', 'pv_name,vg_name'],
+	...['--configreport', 'lv', '--options', 'vg_name,lv_name,lv_size'],
+	...['--configreport', 'pvseg', '--options', '', '--configreport', 'seg', '--options', ''],
 ];
 
 interface LvmReport {
-	report: [Record<string, Record<string, string>[]>];
+	report: Record<'vg' | 'pv' | 'lv', Record<string, string>[] | undefined>[];
 }
 
 async function readReport(probe: Probe): Promise<Report> {
-	const read = async (command: Command, key: string) =>
-		(JSON.parse(await probe.output(command)) as LvmReport).report[0][key] ?? [];
-	const groups = await read(ask('vgs', 'vg_name'), 'vg');
-	const members = await read(ask('pvs', 'pv_name,vg_name'), 'pv');
-	const volumes = await read(ask('lvs', 'vg_name,lv_name,lv_size'), 'lv');
+	const {report} = JSON.parse(await probe.output(listVolumes)) as LvmReport;
+	const all = (kind: 'vg' | 'pv' | 'lv') => report.flatMap(one => one[kind] ?? []);
 	return {
-		groups: groups.map(({vg_name = ''}) => vg_name),
-		members: members.map(({pv_name = '', vg_name = ''}) => ({path: pv_name, group: vg_name})),
-		volumes: volumes.map(({vg_name = '', lv_name = '', lv_size}) => ({
-			group: vg_name,
-			name: lv_name,
-			size: Number(lv_size),
-		})),
+		groups: all('vg').map(({vg_name = ''}) => vg_name),
+		members: all('pv').map(({pv_name = '', vg_name = ''}) => ({path: pv_name, group: vg_name})),
+		volumes: all('lv').map(({vg_name = '', lv_name = '', lv_size}) => {
+			return {group: vg_name, name: lv_name, size: Number(lv_size)};
+		}),
 	};
 }
 
@@ -70,6 +68,7 @@ function planVolume(group: string, name: string, size: string, report: Report): 
 
 async function planGroup(storage: Storage, name: string, report: Report, probe: Probe): Promise<Step[]> {
 	const {members, volumes} = storage.groups[name] as Storage['groups'][string];
+	const devices = await readBlockDevices(probe);
 	const missing: string[] = [];
 	for (const member of members) {
 		const path = devicePath(storage, member);
@@ -82,7 +81,7 @@ async function planGroup(storage: Storage, name: string, report: Report, probe: 
 				`${member} holds ${foreign.type} ${foreign.label ?? ''}`,
 				`if it may go: wipefs --all ${path}`,
 			);
-		const device = await resolveDevice(storage, member, probe);
+		const device = findDevice(storage, member, devices)?.path;
 		const group = report.members.find(other => other.path === device)?.group ?? '';
 		if (group !== '' && group !== name)
 			throw formatDifference(

@@ -1,5 +1,5 @@
 import {z} from 'zod';
-import {type Command, type Phase, type Probe, planFile, type Step} from '../phase.ts';
+import {type Command, type Phase, type Probe, planFile, planNoService, planService, type Step} from '../phase.ts';
 import {planRecovery} from '../recovery.ts';
 
 const size = z.string().regex(/^[1-9]\d*[MG]$/, 'expected a size such as 512M or 2G');
@@ -89,30 +89,7 @@ const parameters: Readonly<Record<string, string>> = {
 	),
 };
 
-interface Unit {
-	/** Runs, and will at the next boot. */
-	on: boolean;
-	/** Neither runs nor will. */
-	off: boolean;
-	/** systemd has read an older file than the one on disk. */
-	stale: boolean;
-}
-
-const units = ['fail2ban.service', 'systemd-timesyncd.service', 'apt-daily.timer', 'apt-daily-upgrade.timer'] as const;
 const rebootTimer = 'bringup-reboot.timer';
-
-async function readUnits(probe: Probe): Promise<(name: string) => Unit> {
-	const properties = '--property=Id,UnitFileState,ActiveState,NeedDaemonReload';
-	const output = await probe.output(['systemctl', 'show', properties, ...units, rebootTimer]);
-	const blocks = output.split('\n\n').map(block => `\n${block}\n`);
-	return name => {
-		const block = blocks.find(block => block.includes(`\nId=${name}\n`));
-		if (block === undefined) throw new Error(`systemctl says nothing about ${name}`);
-		const enabled = block.includes('\nUnitFileState=enabled\n');
-		const active = /\nActiveState=(active|activating|reloading)\n/.test(block);
-		return {on: enabled && active, off: !enabled && !active, stale: block.includes('\nNeedDaemonReload=yes\n')};
-	};
-}
 
 /**
  * A file that a service reads when it starts. A note in /run stands while the service has not read it: a cut between
@@ -129,7 +106,7 @@ async function planReread(probe: Probe, path: string, content: string, restart: 
 	];
 }
 
-async function planUpdates({updates}: Hardening, unit: (name: string) => Unit, probe: Probe): Promise<Step[]> {
+async function planUpdates({updates}: Hardening, probe: Probe): Promise<Step[]> {
 	const origin = (archive: string) => `\t"origin=Debian,codename=\${distro_codename}${archive},label=Debian-Security";`;
 	const content = [
 		`APT::Periodic::Update-Package-Lists "${updates.enabled ? 1 : 0}";`,
@@ -142,11 +119,9 @@ async function planUpdates({updates}: Hardening, unit: (name: string) => Unit, p
 		'',
 	].join('\n');
 	const why = updates.enabled ? 'have security updates installed every day' : 'have no updates installed by themselves';
-	const timers = updates.enabled ? ['apt-daily.timer', 'apt-daily-upgrade.timer'].filter(name => !unit(name).on) : [];
-	return [
-		...(await planFile(probe, '/etc/apt/apt.conf.d/52bringup', content, why)),
-		...timers.map((name): Step => ({do: 'run', command: ['systemctl', 'enable', '--now', name], why: `start ${name}`})),
-	];
+	const timers = updates.enabled ? ['apt-daily.timer', 'apt-daily-upgrade.timer'] : [];
+	const starts = await Promise.all(timers.map(name => planService(probe, name, `start ${name}`)));
+	return [...(await planFile(probe, '/etc/apt/apt.conf.d/52bringup', content, why)), ...starts.flat()];
 }
 
 /** Minutes from the begin of the window to its end, over midnight too. */
@@ -155,12 +130,8 @@ function measure(window: string): number {
 	return (to - from + 24 * 60) % (24 * 60);
 }
 
-async function planReboot({updates}: Hardening, unit: (name: string) => Unit, probe: Probe): Promise<Step[]> {
-	const {on, off, stale} = unit(rebootTimer);
-	if (updates.reboot === 'never') {
-		if (off) return [];
-		return [{do: 'run', command: ['systemctl', 'disable', '--now', rebootTimer], why: 'have no reboot by itself'}];
-	}
+async function planReboot({updates}: Hardening, probe: Probe): Promise<Step[]> {
+	if (updates.reboot === 'never') return planNoService(probe, rebootTimer, 'have no reboot by itself');
 	const {window, days} = updates.reboot;
 	const service = `[Unit]
 Description=Reboot where an update asks for it
@@ -188,19 +159,21 @@ WantedBy=timers.target
 		...(await planFile(probe, `${folder}/bringup-reboot.service`, service, 'write how it reboots')),
 		...(await planFile(probe, `${folder}/${rebootTimer}`, timer, `write when it reboots: ${window}`)),
 	];
-	if (files.length === 0 && on && !stale) return [];
+	const reload: Step = {do: 'run', command: ['systemctl', 'daemon-reload'], why: 'let systemd read its files again'};
+	const restart: Step = {do: 'run', command: ['systemctl', 'restart', rebootTimer], why: 'let the timer take it'};
+	const start = await planService(probe, rebootTimer, `start ${rebootTimer}`);
 	return [
 		...files,
-		{do: 'run', command: ['systemctl', 'daemon-reload'], why: 'let systemd read its files again'},
-		{do: 'run', command: ['systemctl', 'enable', '--now', rebootTimer], why: `start ${rebootTimer}`},
+		...(files.length > 0 ? [reload] : []),
+		...start,
+		...(files.length > 0 && start.length === 0 ? [restart] : []),
 	];
 }
 
 /** The port is a number, because the image may have no /etc/services; the journal, because there is no auth.log. */
-async function planFail2ban({fail2ban}: Hardening, unit: (name: string) => Unit, probe: Probe): Promise<Step[]> {
+async function planFail2ban({fail2ban}: Hardening, probe: Probe): Promise<Step[]> {
 	const name = 'fail2ban.service';
-	const {on, off} = unit(name);
-	if (!fail2ban) return off ? [] : [{do: 'run', command: ['systemctl', 'disable', '--now', name], why: `stop ${name}`}];
+	if (!fail2ban) return planNoService(probe, name, `stop ${name}`);
 	const content = `[DEFAULT]
 banaction = nftables
 banaction_allports = nftables[type=allports]
@@ -212,8 +185,7 @@ journalmatch = _SYSTEMD_UNIT=ssh.service + _COMM=sshd + _COMM=sshd-session
 port = 22
 `;
 	const file = await planReread(probe, '/etc/fail2ban/jail.d/bringup.local', content, ['systemctl', 'restart', name]);
-	if (on) return file;
-	return [...file, {do: 'run', command: ['systemctl', 'enable', '--now', name], why: `start ${name}`}];
+	return [...file, ...(await planService(probe, name, `start ${name}`))];
 }
 
 /** sysctl.d(5): after a first dot, dots and slashes change places. */
@@ -267,12 +239,6 @@ async function planJournal({journal}: Hardening, probe: Probe): Promise<Step[]> 
 	return [...file, {do: 'run', command: ['journalctl', '--flush'], why: 'move the journal to the disk'}];
 }
 
-function planTime(unit: (name: string) => Unit): Step[] {
-	const name = 'systemd-timesyncd.service';
-	if (unit(name).on) return [];
-	return [{do: 'run', command: ['systemctl', 'enable', '--now', name], why: 'keep the clock right'}];
-}
-
 /** Updates, the way in at the console, and what shuts others out. */
 export const hardening: Phase<typeof hardeningSchema> = {
 	schema: hardeningSchema,
@@ -281,16 +247,15 @@ export const hardening: Phase<typeof hardeningSchema> = {
 		...['systemd-coredump', 'systemd', 'passwd', 'sudo', 'coreutils', 'findutils'],
 	],
 	async plan(config, probe) {
-		const unit = await readUnits(probe);
 		return [
 			...(config.recovery ? await planRecovery(probe) : []),
 			...(await planSysctl(config, probe)),
 			...(await planCoredump(config, probe)),
 			...(await planJournal(config, probe)),
-			...planTime(unit),
-			...(await planFail2ban(config, unit, probe)),
-			...(await planUpdates(config, unit, probe)),
-			...(await planReboot(config, unit, probe)),
+			...(await planService(probe, 'systemd-timesyncd.service', 'keep the clock right')),
+			...(await planFail2ban(config, probe)),
+			...(await planUpdates(config, probe)),
+			...(await planReboot(config, probe)),
 		];
 	},
 };

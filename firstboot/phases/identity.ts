@@ -5,7 +5,7 @@ import {identitySchema, planUsers} from '../users.ts';
 async function planHostname(pattern: string, probe: Probe): Promise<Step[]> {
 	const name = await resolveHostname(pattern, probe);
 	const steps = await planFile(probe, '/etc/hostname', `${name}\n`, `name the machine ${name}`);
-	if ((await probe.output(['uname', '--nodename'])).trim() !== name) {
+	if ((await probe.read('/proc/sys/kernel/hostname'))?.trim() !== name) {
 		steps.push({do: 'run', command: ['hostname', name], why: `tell the kernel the name ${name}`});
 	}
 	return steps;

@@ -16,7 +16,7 @@ import {
 	unitOf,
 } from '../k3s.ts';
 import {type Listed, planCopy, readK3sFiles} from '../listing.ts';
-import {type Phase, type Probe, planFile, type Step, secret, secretPath} from '../phase.ts';
+import {type Phase, type Probe, planFile, readUnit, type Step, secret, secretPath} from '../phase.ts';
 
 type Files = ReadonlyMap<string, Listed>;
 
@@ -114,7 +114,7 @@ async function readImageNames({images}: Kubernetes, files: Files, probe: Probe):
 }
 
 async function planReady(config: Kubernetes, probe: Probe): Promise<Step> {
-	const name = config.nodeName ?? (await probe.output(['uname', '--nodename'])).trim().toLowerCase();
+	const name = config.nodeName ?? ((await probe.read('/proc/sys/kernel/hostname')) ?? '').trim().toLowerCase();
 	const kubeconfig = config.role === 'server' ? '/etc/rancher/k3s/k3s.yaml' : `${dataFolder}/agent/kubelet.kubeconfig`;
 	const condition = ['--for=condition=Ready', '--timeout=20s', `node/${name}`];
 	return {
@@ -137,12 +137,13 @@ interface Service {
 }
 
 async function readService(unit: string, probe: Probe): Promise<Service> {
-	const properties = '--property=UnitFileState,ActiveState,SubState,NRestarts,NeedDaemonReload,Job';
+	const {enabled} = await readUnit(probe, unit);
+	const properties = '--property=ActiveState,SubState,NRestarts,NeedDaemonReload,Job';
 	const shown = await probe.output(['systemctl', 'show', properties, unit]);
 	const of = (name: string) => new RegExp(`^${name}=(.*)$`, 'm').exec(shown)?.[1] ?? '';
 	const state = of('ActiveState');
 	return {
-		enabled: of('UnitFileState') === 'enabled',
+		enabled,
 		stale: of('NeedDaemonReload') === 'yes',
 		runs: ['active', 'activating', 'reloading'].includes(state) || of('Job') !== '',
 		active: state === 'active',

@@ -48,11 +48,12 @@ test('a power cut that left an empty host key: it is removed and made again', as
 
 test('a power cut inside useradd: the account is completed', async t => {
 	const half = {
-		'getent shadow': 'root:*:1::::::\n',
-		'getent group': 'root:x:0:\nsudo:x:27:\n',
 		'find /home -maxdepth 1 -type d': '/home\n',
 	};
-	const steps = await identity.plan(person, machine(provisioned, half));
+	const steps = await identity.plan(
+		person,
+		machine(provisioned, half, {'/etc/shadow': 'root:*:1::::::\n', '/etc/group': 'root:x:0:\nsudo:x:27:\n'}),
+	);
 	t.deepEqual(whys(steps).slice(0, 3), [
 		'complete the account of admin',
 		'make the home of admin',
@@ -61,8 +62,8 @@ test('a power cut inside useradd: the account is completed', async t => {
 });
 
 test('a user who is there keeps what the profile does not name', async t => {
-	const more = {'getent group': `${String(provisioned.commands['getent group'])}docker:x:999:admin\n`};
-	t.deepEqual(await identity.plan(person, machine(provisioned, more)), []);
+	const more = {'/etc/group': `${provisioned.files['/etc/group']}docker:x:999:admin\n`};
+	t.deepEqual(await identity.plan(person, machine(provisioned, {}, more)), []);
 });
 
 test('a password goes to the program by standard input, as a hash, and into no text', async t => {
