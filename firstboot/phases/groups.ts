@@ -13,7 +13,7 @@ const listVolumes: Command = [
 	...(['lvm', 'fullreport', '--reportformat', 'json', '--units', 'b', '--nosuffix'] as const),
 	...['--configreport', 'vg', '--options', 'vg_name', '--configreport', 'pv', '--options', 'pv_name,vg_name'],
 	...['--configreport', 'lv', '--options', 'vg_name,lv_name,lv_size'],
-	...['--configreport', 'pvseg', '--options', '', '--configreport', 'seg', '--options', ''],
+	...['--configreport', 'pvseg', '--options', 'pvseg_start', '--configreport', 'seg', '--options', 'seg_start'],
 ];
 
 interface LvmReport {
