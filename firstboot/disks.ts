@@ -12,7 +12,8 @@ const units: Record<string, number> = {
 	TB: 1e12,
 };
 
-const size = z
+/** A size as people write it; parseSize gives its bytes. */
+export const size = z
 	.string()
 	.regex(/^\d+(\.\d+)?[KMGT]B?$/, 'expected a size such as 20G (powers of 1024) or 500GB (powers of 1000)')
 	.describe('a size: `20G` counts in powers of 1024, `500GB` in powers of 1000');

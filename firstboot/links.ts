@@ -1,12 +1,14 @@
 import {z} from 'zod';
 import type {Command, Probe} from './phase.ts';
 
-const macAddress = z
+/** A MAC address, in lower case. */
+export const macAddress = z
 	.string()
 	.regex(/^[0-9a-f]{2}(:[0-9a-f]{2}){5}$/i, 'expected a MAC address such as 02:00:5e:10:00:01')
 	.transform(mac => mac.toLowerCase());
 
-const linkName = z
+/** The name of a link. */
+export const linkName = z
 	.string()
 	.regex(
 		/^[a-z][a-z0-9-]{0,14}$/,
@@ -14,7 +16,8 @@ const linkName = z
 	)
 	.describe('lower case, 15 characters at most');
 
-const address = z.union([z.ipv4(), z.ipv6()]);
+/** An IPv4 or IPv6 address. */
+export const address = z.union([z.ipv4(), z.ipv6()]);
 
 /** The section `network`. */
 export const networkSchema = z

@@ -13,13 +13,16 @@ import {link, name} from './phases/preflight.ts';
 import {report} from './phases/report.ts';
 import {seal} from './phases/seal.ts';
 import {unpack} from './phases/unpack.ts';
+import {virtualization} from './phases/virtualization.ts';
 import {identitySchema} from './users.ts';
+import {virtualizationSchema} from './virtualization.ts';
 
 /** The sections of the profile that the machine reads; machine.json holds them. */
 export const sections = {
 	install: installSchema,
 	identity: identitySchema,
 	network: networkSchema.optional(),
+	virtualization: virtualizationSchema.optional(),
 };
 
 /** The contract between the builder and the machine: what machine.json holds. */
@@ -65,6 +68,7 @@ export const provision: readonly Entry[] = [
 	entry('seal', 'install', seal),
 	entry('identity', 'identity', identity),
 	entry('network', 'network', network),
+	entry('virtualization', 'virtualization', virtualization),
 	entry('report', 'network', report),
 ];
 
@@ -97,5 +101,9 @@ export async function planSequence(
 }
 
 export {type Asset, assetPath, assetsFolder} from './assets.ts';
+export {parseSize, size} from './disks.ts';
 export {buildIdPath, type Probe, type Secret, type Step, secretPath} from './phase.ts';
 export {probeRecord, type RecordedMachine} from './record.ts';
+export {renderSeed, type Seed} from './seed.ts';
+export {findShortages} from './sizing.ts';
+export {placeDomains, type Virtualization} from './virtualization.ts';

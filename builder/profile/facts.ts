@@ -1,6 +1,7 @@
 import {BlockList, isIPv6} from 'node:net';
 import type {ProfileFields} from './schema.ts';
 import type {FieldPath} from './source.ts';
+import {checkVirtualization} from './virtualization-facts.ts';
 
 /** Something that the schema cannot see: true of no machine. */
 export interface FalseFact {
@@ -9,7 +10,7 @@ export interface FalseFact {
 }
 
 /** The sections whose shape is right. */
-export type Sections = Partial<ProfileFields>;
+export type Sections = {[Name in keyof ProfileFields]?: ProfileFields[Name] | undefined};
 
 /** What is wrong with a public key line of OpenSSH, or undefined. The inner length-prefixed type must be the outer one (RFC 4253, 6.6). */
 export function findKeyFault(line: string): string | undefined {
@@ -110,7 +111,7 @@ function checkNetwork({management, bridge}: NonNullable<ProfileFields['network']
 }
 
 /** Every fact that can be checked without asking anything outside the profile. */
-export function checkFacts({debian, machine, identity, network}: Sections): FalseFact[] {
+export function checkFacts({debian, machine, identity, network, virtualization}: Sections): FalseFact[] {
 	const faults: FalseFact[] = [];
 	if (debian && machine && machine.microcode.length > 0 && !debian.components.includes('non-free-firmware')) {
 		const message =
@@ -119,5 +120,6 @@ export function checkFacts({debian, machine, identity, network}: Sections): Fals
 	}
 	if (identity) faults.push(...checkUsers(identity));
 	if (network) faults.push(...checkNetwork(network));
+	if (virtualization) faults.push(...checkVirtualization(virtualization, {debian, machine}));
 	return faults;
 }
