@@ -32,7 +32,7 @@ function modeOf(path: string): number {
 
 /** What the machine reads; its schema is the machine's. Secrets stay references: the build puts their values into files of their own. */
 export function makeMachine({name, fields}: CompleteProfile): Machine {
-	const given = Object.keys(sections) as (keyof typeof sections)[];
+	const given = (Object.keys(sections) as (keyof typeof sections)[]).filter(section => fields[section] !== undefined);
 	const read = Object.fromEntries(given.map(section => [section, fields[section]]));
 	return {schema: 1, profile: name, ...read};
 }
