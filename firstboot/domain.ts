@@ -1,4 +1,11 @@
-import {digestOf, type NetworkOfDomains, type PlacedDomain, type PlacedLink, type Volume} from './virtualization.ts';
+import {
+	digestOf,
+	type NetworkOfDomains,
+	nameTarget,
+	type PlacedDomain,
+	type PlacedLink,
+	type Volume,
+} from './virtualization.ts';
 
 type Attributes = Readonly<Record<string, string | number | undefined>>;
 
@@ -79,7 +86,7 @@ function formatDisk({boot}: PlacedDomain, volume: Volume, index: number): string
 	return element('disk', {type: file ? 'file' : 'block', device: 'disk'}, [
 		element('driver', {name: 'qemu', ...driver, discard: 'unmap'}),
 		element('source', {[file ? 'file' : 'dev']: volume.path}),
-		element('target', {dev: `vd${String.fromCharCode(97 + index)}`, bus: 'virtio'}),
+		element('target', {dev: nameTarget(index), bus: 'virtio'}),
 		element('serial', {}, `disk-${index}`),
 		...(boot.includes('disk') ? [element('boot', {order: 1 + index + (boot[0] === 'disk' ? 0 : 8)})] : []),
 	]);

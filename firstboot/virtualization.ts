@@ -176,6 +176,11 @@ function nameDevice(domain: string, index: number): string {
 	return plain.length <= 15 && !/^(vnet|vif|macv)/.test(plain) ? plain : `vm${digestOf(domain).slice(0, 10)}-${index}`;
 }
 
+/** The name that a domain's disk has for libvirt. */
+export function nameTarget(index: number): string {
+	return `vd${String.fromCharCode(97 + index)}`;
+}
+
 function placeVolume(config: Virtualization, domain: string, disk: Disk, index: number): Volume {
 	const pool = config.pools[disk.pool];
 	const at = `virtualization.domains.${domain}.disks[${index}]`;

@@ -2,7 +2,7 @@ import test from 'ava';
 import type {Step} from './phase.ts';
 import {probeRecord} from './record.ts';
 import {placeDomains, virtualizationSchema} from './virtualization.ts';
-import {listFolders, planVolumes, readStorage} from './volumes.ts';
+import {checkMoved, listFolders, planVolumes, readStorage} from './volumes.ts';
 
 const sha256 = 'a'.repeat(64);
 const asset = `/var/lib/bringup/assets/${sha256}`;
@@ -114,6 +114,25 @@ test('a logical volume may be larger by part of an extent; it grows, and never s
 		'virsh blockresize one /dev/vg0/one-0 1073741824b',
 	]);
 	await t.throwsAsync(plan([fast], {logical: {'one-0': 2 * gib}}), {message: /has 2G and the profile says 1G/});
+});
+
+test('a disk that is given another place is not made anew there, without what is on it', async t => {
+	const [one] = placeDomains(
+		virtualizationSchema.parse({
+			pools: {images: {path: folder}},
+			domains: {one: {cpus: 1, memory: '1G', disks: [disk, disk]}},
+		}),
+		'0'.repeat(32),
+	);
+	if (!one) return t.fail();
+	const storage = (...paths: string[]) => ({paths: new Set(paths), logical: new Map()});
+	const definition = (at: string) => `<disk>\n  <source file='${at}'/>\n  <target dev='vda' bus='virtio'/>\n</disk>`;
+	t.throws(() => checkMoved(one, definition('/old/one-0.qcow2'), storage()), {
+		message: /lies at \/old\/one-0\.qcow2, and the profile puts it at \/srv\/vms\/one-0\.qcow2.*move it there/,
+	});
+	t.notThrows(() => checkMoved(one, definition('/old/one-0.qcow2'), storage(path)));
+	t.notThrows(() => checkMoved(one, definition(path), storage()));
+	t.notThrows(() => checkMoved(one, undefined, storage()));
 });
 
 test('folders are looked into from what leads there, and nowhere else', t => {

@@ -25,7 +25,7 @@ import {
 	type Virtualization,
 	virtualizationSchema,
 } from '../virtualization.ts';
-import {listMissingImages, planVolumes, readStorage, type Storage} from '../volumes.ts';
+import {checkMoved, listMissingImages, planVolumes, readStorage, type Storage} from '../volumes.ts';
 
 const seedsFolder = '/var/lib/libvirt/seeds';
 
@@ -157,6 +157,7 @@ async function planDomain(domain: PlacedDomain, {config, libvirt, storage, probe
 	const settings = {accelerator: config.accelerator, memory: parseSize(domain.memory), seed: seedPath};
 	const {xml, digest} = renderDomain(domain, settings);
 	const definition = await readDefinition('domain', name, uuid, libvirt, probe);
+	checkMoved(domain, definition, storage);
 	const running = libvirt.files.has(`${active.domain}/${name}.xml`);
 	const steps = seed && seedPath ? planSeed(seed, seedPath, storage) : [];
 	if (!definition?.includes(digest)) {
