@@ -6,7 +6,7 @@ import {probeRecord, type RecordedMachine} from '../record.ts';
 import {renderSeed} from '../seed.ts';
 import {renderSpoofing} from '../spoofing.ts';
 import {deriveUuid, placeDomains, type Virtualization, virtualizationSchema} from '../virtualization.ts';
-import {listFolders} from '../volumes.ts';
+import {listFolders} from '../domain-disks.ts';
 import {virtualization} from './virtualization.ts';
 
 const machineId = '0123456789abcdef0123456789abcdef';

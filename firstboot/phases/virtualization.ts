@@ -25,7 +25,7 @@ import {
 	type Virtualization,
 	virtualizationSchema,
 } from '../virtualization.ts';
-import {checkMoved, listMissingImages, planVolumes, readStorage, type Storage} from '../volumes.ts';
+import {checkMoved, listMissingImages, planVolumes, readStorage, type Storage} from '../domain-disks.ts';
 
 const seedsFolder = '/var/lib/libvirt/seeds';
 

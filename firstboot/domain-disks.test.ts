@@ -2,7 +2,7 @@ import test from 'ava';
 import type {Step} from './phase.ts';
 import {probeRecord} from './record.ts';
 import {placeDomains, virtualizationSchema} from './virtualization.ts';
-import {checkMoved, listFolders, planVolumes, readStorage} from './volumes.ts';
+import {checkMoved, listFolders, planVolumes, readStorage} from './domain-disks.ts';
 
 const sha256 = 'a'.repeat(64);
 const asset = `/var/lib/bringup/assets/${sha256}`;
