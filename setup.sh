@@ -37,6 +37,9 @@ test lb live-build checks the rendered live-build tree
 test sfdisk fdisk makes disks with foreign data
 test mkfs.ext4 e2fsprogs makes disks with foreign data
 test systemd-analyze systemd checks the rendered units
+test virt-xml-validate libvirt-clients checks the definitions of domains, networks and pools
+test xmllint libxml2-utils does it for virt-xml-validate
+test /usr/sbin/nft nftables checks the rules against spoofing
 ROWS
 }
 

@@ -12,6 +12,7 @@ const units: Record<string, number> = {
 	TB: 1e12,
 };
 
+/** A size as people write it; parseSize gives its bytes. */
 export const size = z
 	.string()
 	.regex(/^\d+(\.\d+)?[KMGT]B?$/, 'expected a size such as 20G (powers of 1024) or 500GB (powers of 1000)')

@@ -1,11 +1,13 @@
 import {z} from 'zod';
 import type {Command, Probe} from './phase.ts';
 
-const macAddress = z
+/** A MAC address, in lower case. */
+export const macAddress = z
 	.string()
 	.regex(/^[0-9a-f]{2}(:[0-9a-f]{2}){5}$/i, 'expected a MAC address such as 02:00:5e:10:00:01')
 	.transform(mac => mac.toLowerCase());
 
+/** The name of a link. */
 export const linkName = z
 	.string()
 	.regex(
@@ -13,7 +15,8 @@ export const linkName = z
 		'expected a link name: a letter, then lower case letters, digits and dashes, 15 characters at most',
 	);
 
-const address = z.union([z.ipv4(), z.ipv6()]);
+/** An IPv4 or IPv6 address. */
+export const address = z.union([z.ipv4(), z.ipv6()]);
 const cidr = z.union([z.cidrv4(), z.cidrv6()]);
 const vlanId = z.number().int().min(1).max(4094);
 

@@ -31,7 +31,8 @@ function sign(content: string): string {
 	return `\tchain content-${digest} {\n\t}\n${content}`;
 }
 
-function formatTable({family, content}: Table): string {
+/** The file of a table, as nft reads it. */
+export function formatTable({family, content}: Table): string {
 	// Named and deleted in the same transaction: no moment without the table, no rule of the old one left.
 	return `table ${family} bringup\ndelete table ${family} bringup\ntable ${family} bringup {\n${sign(content)}}\n`;
 }

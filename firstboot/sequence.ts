@@ -24,8 +24,10 @@ import {report} from './phases/report.ts';
 import {seal} from './phases/seal.ts';
 import {subvolumes} from './phases/subvolumes.ts';
 import {unpack} from './phases/unpack.ts';
+import {virtualization} from './phases/virtualization.ts';
 import {containersSchema} from './quadlet.ts';
 import {identitySchema} from './users.ts';
+import {virtualizationSchema} from './virtualization.ts';
 import {storageSchema} from './volumes.ts';
 
 /** The sections of the profile that the machine reads; machine.json holds them. */
@@ -38,6 +40,7 @@ export const sections = {
 	hardening: hardeningSchema.optional(),
 	kubernetes: kubernetesSchema.optional(),
 	containers: containersSchema.optional(),
+	virtualization: virtualizationSchema.optional(),
 };
 
 /** The contract between the builder and the machine: what machine.json holds. */
@@ -93,6 +96,7 @@ export const provision: readonly Entry[] = [
 	entry('filesystems', 'storage', filesystems),
 	entry('mounts', 'storage', mounts),
 	entry('subvolumes', 'storage', subvolumes),
+	entry('virtualization', 'virtualization', virtualization),
 	entry('containers', 'containers', containers),
 	entry('kubernetes', 'kubernetes', kubernetes),
 ];
@@ -127,8 +131,12 @@ export async function planSequence(
 }
 
 export {type Asset, assetPath, assetsFolder, listAssets} from './assets.ts';
+export {parseSize, size} from './disks.ts';
 export {authorityFiles, clusterSecrets, type Kubernetes, kubernetesSchema, ownOptions} from './k3s.ts';
 export {buildIdPath, type Probe, type Secret, type Step, secretPath} from './phase.ts';
 export {type ContainerUser, formatUnits, kindOf, serviceOf} from './quadlet.ts';
 export {probeRecord, type RecordedMachine} from './record.ts';
 export {recoveryPath, recoveryUser} from './recovery.ts';
+export {renderSeed, type Seed} from './seed.ts';
+export {findShortages} from './sizing.ts';
+export {placeDomains, type Virtualization} from './virtualization.ts';

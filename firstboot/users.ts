@@ -9,7 +9,8 @@ export const userName = z
 		'expected a user name: lower case letters, digits, - and _, 32 characters at most',
 	);
 
-const user = z.strictObject({
+/** A user, on the machine or in a domain. */
+export const userSchema = z.strictObject({
 	name: userName,
 	sshKeys: z
 		.union([z.literal('auto'), z.array(z.string().min(1)).min(1)])
@@ -41,11 +42,11 @@ export const identitySchema = z
 			.string()
 			.regex(/^[A-Za-z0-9_+-]+(\/[A-Za-z0-9_+-]+)*$/, 'expected a time zone such as Etc/UTC or Europe/Berlin')
 			.default('Etc/UTC'),
-		users: z.array(user).min(1).describe('who may log in, over SSH and by key only'),
+		users: z.array(userSchema).min(1).describe('who may log in, over SSH and by key only'),
 	})
 	.describe('Who the machine is, and who may log in.');
 
-export type User = z.output<typeof user>;
+export type User = z.output<typeof userSchema>;
 
 async function list(probe: Probe, database: 'passwd' | 'group' | 'shadow'): Promise<string[][]> {
 	const text = await probe.read(`/etc/${database}`);

@@ -33,7 +33,7 @@ export async function readSecrets(
 			const where =
 				'env' in secret.secret ? `the environment variable ${secret.secret.env}` : `the file ${secret.secret.file}`;
 			faults.push({path: place, message: `${where} is not there, or empty`});
-		} else if (path[0] === 'identity' && !/^\$(y|gy|7|2[aby]|6|5)\$[!-~]+$/.test(value)) {
+		} else if (path.at(-1) === 'password' && !/^\$(y|gy|7|2[aby]|6|5)\$[!-~]+$/.test(value)) {
 			faults.push({
 				path: place,
 				message: 'is not a crypt(3) hash; make one with: mkpasswd --method=yescrypt   (package whois)',

@@ -11,7 +11,8 @@ export interface Workstation {
 	sshKeys: readonly string[];
 }
 
-type User = Omit<ProfileFields['identity']['users'][number], 'sshKeys'> & {sshKeys: string[]};
+type AnyUser = ProfileFields['identity']['users'][number];
+type User = Omit<AnyUser, 'sshKeys'> & {sshKeys: string[]};
 
 /** A profile in which nothing is left to the workstation. */
 export interface CompleteProfile extends Omit<Profile, 'fields'> {
@@ -21,9 +22,23 @@ export interface CompleteProfile extends Omit<Profile, 'fields'> {
 	};
 }
 
-/** Whether the workstation's keys are asked for. */
+/** Whether the workstation's keys are asked for, on the machine or in a domain. */
 export function wantsKeys({fields}: Profile): boolean {
-	return fields.identity.users.some(({sshKeys}) => sshKeys === 'auto');
+	const domains = Object.values(fields.virtualization?.domains ?? {});
+	const users = [...fields.identity.users, ...domains.flatMap(({seed}) => seed?.users ?? [])];
+	return users.some(({sshKeys}) => sshKeys === 'auto');
+}
+
+/** The domains with the workstation's keys where a seed asks for them. */
+function fillSeeds(
+	virtualization: ProfileFields['virtualization'],
+	fill: (user: AnyUser) => User,
+): typeof virtualization {
+	if (!virtualization) return undefined;
+	const domains = Object.entries(virtualization.domains).map(([name, {seed, ...domain}]) => {
+		return [name, {...domain, ...(seed ? {seed: {...seed, users: seed.users.map(fill)}} : {})}] as const;
+	});
+	return {...virtualization, domains: Object.fromEntries(domains)};
 }
 
 /** The security mirror beside a mirror that follows Debian's own naming. */
@@ -49,12 +64,18 @@ export function completeProfile(profile: Profile, workstation: Workstation): Com
 		});
 	}
 	if (mirror === undefined || securityMirror === undefined) return faults;
-	const users = identity.users.map(user => ({
+	const fill = (user: AnyUser): User => ({
 		...user,
 		sshKeys: user.sshKeys === 'auto' ? [...workstation.sshKeys] : user.sshKeys,
-	}));
+	});
+	const virtualization = fillSeeds(profile.fields.virtualization, fill);
 	return {
 		...profile,
-		fields: {...profile.fields, debian: {...debian, mirror, securityMirror}, identity: {...identity, users}},
+		fields: {
+			...profile.fields,
+			debian: {...debian, mirror, securityMirror},
+			identity: {...identity, users: identity.users.map(fill)},
+			...(virtualization ? {virtualization} : {}),
+		},
 	};
 }

@@ -6,6 +6,7 @@ import {checkNetwork} from './network-facts.ts';
 import type {ProfileFields} from './schema.ts';
 import type {FieldPath} from './source.ts';
 import {checkStorage} from './storage-facts.ts';
+import {checkVirtualization} from './virtualization-facts.ts';
 
 /** Something that the schema cannot see: true of no machine. */
 export interface FalseFact {
@@ -14,7 +15,7 @@ export interface FalseFact {
 }
 
 /** The sections whose shape is right. */
-export type Sections = Partial<ProfileFields>;
+export type Sections = {[Name in keyof ProfileFields]?: ProfileFields[Name] | undefined};
 
 /** What is wrong with a public key line of OpenSSH, or undefined. The inner length-prefixed type must be the outer one (RFC 4253, 6.6). */
 export function findKeyFault(line: string): string | undefined {
@@ -57,7 +58,7 @@ function checkUsers({users}: ProfileFields['identity']): FalseFact[] {
 
 /** Every fact that can be checked without asking anything outside the profile. */
 export function checkFacts(sections: Sections): FalseFact[] {
-	const {debian, machine, identity, network, firewall, storage, kubernetes} = sections;
+	const {debian, machine, identity, network, firewall, storage, virtualization, kubernetes} = sections;
 	const faults: FalseFact[] = [];
 	if (debian && machine && machine.microcode.length > 0 && !debian.components.includes('non-free-firmware')) {
 		const message =
@@ -71,5 +72,6 @@ export function checkFacts(sections: Sections): FalseFact[] {
 	if (storage) faults.push(...checkStorage(storage));
 	if (kubernetes) faults.push(...checkKubernetes(kubernetes, {firewall}));
 	if (identity) faults.push(...checkHardening(identity));
+	if (virtualization) faults.push(...checkVirtualization(virtualization, {debian, machine}));
 	return faults;
 }

@@ -1,5 +1,5 @@
 import {z} from 'zod';
-import {sections} from '../../firstboot/sequence.ts';
+import {sections, size} from '../../firstboot/sequence.ts';
 
 const packageName = z.string().regex(/^[a-z0-9][a-z0-9+.-]+$/, 'expected a Debian package name');
 
@@ -42,6 +42,10 @@ const machine = z
 			.array(z.enum(['intel', 'amd']))
 			.default(['intel', 'amd'])
 			.describe('processor updates in the image; they need the component non-free-firmware'),
+		memory: size
+			.optional()
+			.describe('what the machine has, where it is known: then `check` sees whether the domains fit'),
+		cpus: z.int().min(1).optional().describe('its processors as Linux counts them, where they are known'),
 	})
 	.prefault({})
 	.describe('The hardware that the medium boots on.');

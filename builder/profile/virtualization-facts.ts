@@ -1,0 +1,128 @@
+import {findShortages, parseSize, type Virtualization} from '../../firstboot/sequence.ts';
+import {type FalseFact, findKeyFault, type Sections} from './facts.ts';
+import {subnetHolds} from './network-facts.ts';
+import type {FieldPath} from './source.ts';
+
+const section = 'virtualization';
+type Domain = Virtualization['domains'][string];
+type Link = Domain['networks'][number];
+
+/** The names of a map, for a message. */
+const list = (map: object) => Object.keys(map).join(', ') || 'none';
+
+function checkNetworks({networks}: Virtualization, release: string | undefined): FalseFact[] {
+	return Object.entries(networks).flatMap(([name, {vlan, groups}]) => {
+		const path = [section, 'networks', name];
+		const faults: FalseFact[] = [];
+		if (name === 'default')
+			faults.push({path, message: "is the name of libvirt's own network, which is never started; take another"});
+		if (release === 'bookworm' && (vlan !== undefined || Object.keys(groups).length > 0)) {
+			const message =
+				'has VLANs, which the libvirt of Debian 12 cannot set on a Linux bridge; take debian.release: trixie, or a bridge on a VLAN interface of its own';
+			faults.push({path, message});
+		}
+		return faults;
+	});
+}
+
+function checkLink(link: Link, path: FieldPath, {networks}: Virtualization): FalseFact[] {
+	const {network, group, mac, addresses, gateway} = link;
+	const faults: FalseFact[] = [];
+	const found = networks[network];
+	if (!found)
+		faults.push({path: [...path, 'network'], message: `there is no network ${network}; there are: ${list(networks)}`});
+	else if (group !== undefined && !found.groups[group])
+		faults.push({
+			path: [...path, 'group'],
+			message: `the network ${network} has no group ${group}; it has: ${list(found.groups)}`,
+		});
+	if (mac !== undefined && Number.parseInt(mac.slice(0, 2), 16) % 2 === 1)
+		faults.push({path: [...path, 'mac'], message: `${mac} is a group address; the second digit must be even`});
+	if (gateway && !addresses.some(cidr => subnetHolds(cidr, gateway))) {
+		const message =
+			addresses.length === 0
+				? 'with DHCP the gateway comes from the lease; remove it, or give static addresses'
+				: `lies in no subnet of ${addresses.join(', ')}`;
+		faults.push({path: [...path, 'gateway'], message});
+	}
+	if (addresses.length === 0 && link.floating.length > 0)
+		faults.push({
+			path: [...path, 'floating'],
+			message: 'without static addresses nothing is dropped by address; remove it, or give addresses',
+		});
+	return faults;
+}
+
+function checkDisks({disks}: Domain, path: FieldPath, {pools}: Virtualization): FalseFact[] {
+	return disks.flatMap(({pool, how, from}, index) => {
+		const at = [...path, 'disks', index];
+		const found = pools[pool];
+		if (!found) return [{path: [...at, 'pool'], message: `there is no pool ${pool}; there are: ${list(pools)}`}];
+		if (how !== 'backing') return [];
+		if (!from) return [{path: [...at, 'how'], message: 'backing needs a golden image; give `from`'}];
+		return 'path' in found
+			? []
+			: [
+					{
+						path: [...at, 'how'],
+						message: 'a logical volume has no backing; take how: copy, or a pool that is a folder',
+					},
+				];
+	});
+}
+
+function checkSeed({seed}: Domain, path: FieldPath): FalseFact[] {
+	return (seed?.users ?? []).flatMap(({sshKeys}, user) => {
+		if (sshKeys === 'auto') return [];
+		return sshKeys.flatMap((key, index) => {
+			const message = findKeyFault(key);
+			return message === undefined ? [] : [{path: [...path, 'seed', 'users', user, 'sshKeys', index], message}];
+		});
+	});
+}
+
+/** MAC addresses that two links of domains have, and IP addresses that two have in one network. */
+function checkTwins(config: Virtualization): FalseFact[] {
+	const seen = new Map<string, string>();
+	const faults: FalseFact[] = [];
+	for (const [name, {networks}] of Object.entries(config.domains)) {
+		networks.forEach(({mac, addresses, network, group = ''}, index) => {
+			const path = [section, 'domains', name, 'networks', index];
+			const own = [
+				...(mac ? [{path: [...path, 'mac'], value: mac, where: ''}] : []),
+				...addresses.map((cidr, at) => ({
+					path: [...path, 'addresses', at],
+					value: cidr.replace(/\/.*/, ''),
+					where: `${network}/${group}`,
+				})),
+			];
+			for (const {path, value, where} of own) {
+				const other = seen.get(`${value} ${where}`);
+				if (other !== undefined) faults.push({path, message: `${value} is that of ${other} already; give another`});
+				seen.set(`${value} ${where}`, name);
+			}
+		});
+	}
+	return faults;
+}
+
+/** What is false in the section `virtualization`. */
+export function checkVirtualization(
+	config: Virtualization,
+	{debian, machine}: Pick<Sections, 'debian' | 'machine'>,
+): FalseFact[] {
+	const capacity = {memory: machine?.memory === undefined ? undefined : parseSize(machine.memory), cpus: machine?.cpus};
+	return [
+		...findShortages(config, capacity).map(message => ({path: [section, 'domains'], message})),
+		...checkNetworks(config, debian?.release),
+		...Object.entries(config.domains).flatMap(([name, domain]) => {
+			const path = [section, 'domains', name];
+			return [
+				...checkDisks(domain, path, config),
+				...domain.networks.flatMap((link, index) => checkLink(link, [...path, 'networks', index], config)),
+				...checkSeed(domain, path),
+			];
+		}),
+		...checkTwins(config),
+	];
+}

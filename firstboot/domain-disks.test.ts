@@ -1,0 +1,143 @@
+import test from 'ava';
+import {checkMoved, listFolders, planVolumes, readStorage} from './domain-disks.ts';
+import type {Step} from './phase.ts';
+import {probeRecord} from './record.ts';
+import {placeDomains, virtualizationSchema} from './virtualization.ts';
+
+const sha256 = 'a'.repeat(64);
+const asset = `/var/lib/bringup/assets/${sha256}`;
+const from = {asset: {file: 'golden.qcow2', sha256}};
+const folder = '/srv/vms';
+const gib = 2 ** 30;
+const disk = {pool: 'images', size: '8G'};
+const volumes = 'lvs --reportformat json --units b --nosuffix --options vg_name,lv_name,lv_size,vg_extent_size';
+
+/** A qcow2 file as od shows its first bytes. */
+const header = (bytes: number) =>
+	`514649fb00000003${'00'.repeat(16)}${bytes.toString(16).padStart(16, '0')}`.replace(/../g, ' $&');
+
+interface Found {
+	files?: Record<string, string>;
+	logical?: Record<string, number>;
+	running?: boolean;
+}
+
+async function plan(disks: object[], {files = {}, logical = {}, running = false}: Found = {}): Promise<Step[]> {
+	const domains = placeDomains(
+		virtualizationSchema.parse({
+			pools: {images: {path: folder}, fast: {volumeGroup: 'vg0'}},
+			domains: {one: {cpus: 1, memory: '1G', disks}},
+		}),
+		'0'.repeat(32),
+	);
+	const lv = Object.entries(logical).map(([lv_name, bytes]) => {
+		return {vg_name: 'vg0', lv_name, lv_size: String(bytes), vg_extent_size: '4194304'};
+	});
+	const headers = Object.entries(files).map(([path, text]) => {
+		return [`od --address-radix=n --format=x1 --read-bytes=32 ${path}`, text];
+	});
+	const probe = probeRecord({
+		commands: {
+			[listFolders([folder]).join(' ')]: [folder, ...Object.keys(files)].join('\n'),
+			[volumes]: {report: [{lv}]},
+			...Object.fromEntries(headers),
+		},
+		files: {},
+	});
+	const all = domains.flatMap(({volumes}) => volumes);
+	return planVolumes(domains, await readStorage([folder], all, probe), new Set(running ? ['one'] : []), probe);
+}
+
+const lines = (steps: readonly Step[]) => steps.flatMap(step => (step.do === 'run' ? [step.command.join(' ')] : []));
+const path = `${folder}/one-0.qcow2`;
+const whole = [
+	`qemu-img resize -f qcow2 ${path}.new 8589934592`,
+	`chmod 0600 ${path}.new`,
+	`sync ${path}.new`,
+	`mv --no-target-directory ${path}.new ${path}`,
+];
+
+test('a copied disk has its name only when it is whole', async t => {
+	const make = `qemu-img convert -f qcow2 -O qcow2 ${asset} ${path}.new`;
+	t.deepEqual(lines(await plan([{...disk, from}])), [make, ...whole]);
+	t.deepEqual(lines(await plan([{...disk, from}], {files: {[`${path}.new`]: ''}})), [make, ...whole]);
+});
+
+test('disks that build on one golden image share its copy beside them', async t => {
+	const base = `${folder}/base-aaaaaaaaaaaaaaaa.qcow2`;
+	const backing = {...disk, from, how: 'backing'};
+	const make = `qemu-img create -f qcow2 -F qcow2 -b ${base} ${path}.new`;
+	const both = lines(await plan([backing, backing]));
+	t.deepEqual(both.slice(0, 4), [
+		`cp --reflink=auto ${asset} ${base}.new`,
+		`sync ${base}.new`,
+		`mv --no-target-directory ${base}.new ${base}`,
+		make,
+	]);
+	t.is(both.filter(line => line.startsWith('cp ')).length, 1);
+	t.deepEqual(lines(await plan([backing], {files: {[base]: ''}})), [make, ...whole]);
+});
+
+test('a whole disk needs nothing, and one that is there is never made again', async t => {
+	t.deepEqual(await plan([{...disk, from}], {files: {[path]: header(8 * gib)}}), []);
+});
+
+test('a disk grows, through libvirt while its domain runs, and never shrinks', async t => {
+	const files = {[path]: header(4 * gib)};
+	t.deepEqual(lines(await plan([disk], {files})), [`qemu-img resize -f qcow2 ${path} 8589934592`]);
+	t.deepEqual(lines(await plan([disk], {files, running: true})), [`virsh blockresize one ${path} 8589934592b`]);
+	await t.throwsAsync(plan([disk], {files: {[path]: header(9 * gib)}}), {
+		message: /one-0\.qcow2 has 9G and the profile says 8G: a disk is never made smaller/,
+	});
+});
+
+test('a file that is no qcow2 where a disk shall be is not touched', async t => {
+	await t.throwsAsync(plan([disk], {files: {[path]: ' 00'.repeat(32)}}), {message: /no qcow2 file.*move it away/});
+});
+
+const fast = {pool: 'fast', size: '1G'};
+
+test('a logical volume is filled under another name; what a power cut left of one is removed', async t => {
+	t.deepEqual(lines(await plan([{...fast, from}], {logical: {'one-0.new': gib}})), [
+		'lvremove --yes vg0/one-0.new',
+		'lvcreate --yes --wipesignatures y --size 1073741824b --name one-0.new vg0',
+		`qemu-img convert -n -f qcow2 -O raw ${asset} /dev/vg0/one-0.new`,
+		'sync /dev/vg0/one-0.new',
+		'lvrename vg0 one-0.new one-0',
+	]);
+});
+
+test('a logical volume may be larger by part of an extent; it grows, and never shrinks', async t => {
+	t.deepEqual(await plan([fast], {logical: {'one-0': gib + 4194303}}), []);
+	t.deepEqual(lines(await plan([fast], {logical: {'one-0': gib / 2}, running: true})), [
+		'lvextend --size 1073741824b /dev/vg0/one-0',
+		'virsh blockresize one /dev/vg0/one-0 1073741824b',
+	]);
+	await t.throwsAsync(plan([fast], {logical: {'one-0': 2 * gib}}), {message: /has 2G and the profile says 1G/});
+});
+
+test('a disk that is given another place is not made anew there, without what is on it', async t => {
+	const [one] = placeDomains(
+		virtualizationSchema.parse({
+			pools: {images: {path: folder}},
+			domains: {one: {cpus: 1, memory: '1G', disks: [disk, disk]}},
+		}),
+		'0'.repeat(32),
+	);
+	if (!one) return t.fail();
+	const storage = (...paths: string[]) => ({paths: new Set(paths), logical: new Map()});
+	const definition = (at: string) => `<disk>\n  <source file='${at}'/>\n  <target dev='vda' bus='virtio'/>\n</disk>`;
+	t.throws(() => checkMoved(one, definition('/old/one-0.qcow2'), storage()), {
+		message: /lies at \/old\/one-0\.qcow2, and the profile puts it at \/srv\/vms\/one-0\.qcow2.*move it there/,
+	});
+	t.notThrows(() => checkMoved(one, definition('/old/one-0.qcow2'), storage(path)));
+	t.notThrows(() => checkMoved(one, definition(path), storage()));
+	t.notThrows(() => checkMoved(one, undefined, storage()));
+});
+
+test('folders are looked into from what leads there, and nowhere else', t => {
+	t.is(
+		listFolders(['/srv/vms', '/var/x']).join(' '),
+		'find / -ignore_readdir_race -maxdepth 3 ( -path / -o -path /srv -o -path /var ) ! ( -path /srv/vms -o -path /var/x ) -o ( -path /srv/vms -o -path /srv/vms/* -o -path /var/x -o -path /var/x/* ) -print -o -prune',
+	);
+});

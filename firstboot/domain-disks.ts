@@ -1,0 +1,227 @@
+import {type Asset, assetPath} from './assets.ts';
+import type {Command, Probe, Step} from './phase.ts';
+import {formatBytes} from './sizing.ts';
+import {nameTarget, type PlacedDomain, type Volume} from './virtualization.ts';
+
+type FileVolume = Extract<Volume, {kind: 'file'}>;
+type LogicalVolume = Extract<Volume, {kind: 'logical'}>;
+
+/** What stands where disks of domains may lie. */
+export interface Storage {
+	/** Every path in the folders that were asked for, and these. */
+	paths: ReadonlySet<string>;
+	/** By path of the logical volume, its bytes and the step in which its group grows. */
+	logical: ReadonlyMap<string, {bytes: number; extent: number}>;
+}
+
+/** Lists what lies in folders that may not be there yet: find(1) fails on those, so it starts at the root and looks only into what leads there. */
+export function listFolders(folders: readonly string[]): Command {
+	const above = folders.flatMap(folder => folder.split('/').map((_, index, parts) => parts.slice(0, index).join('/')));
+	const either = (paths: readonly string[]) =>
+		[...new Set(paths)].sort().flatMap((path, index) => [...(index > 0 ? ['-o'] : []), '-path', path || '/']);
+	const depth = Math.max(...folders.map(folder => folder.split('/').length));
+	const inside = either(folders.flatMap(folder => [folder, `${folder}/*`]));
+	const leading = ['(', ...either(above), ')', '!', '(', ...either(folders), ')'];
+	return [
+		'find',
+		'/',
+		'-ignore_readdir_race',
+		'-maxdepth',
+		String(depth),
+		...leading,
+		'-o',
+		'(',
+		...inside,
+		')',
+		'-print',
+		'-o',
+		'-prune',
+	];
+}
+
+/** Asks the machine once for all files and once for all logical volumes. */
+export async function readStorage(
+	folders: readonly string[],
+	volumes: readonly Volume[],
+	probe: Probe,
+): Promise<Storage> {
+	const paths = new Set((await probe.output(listFolders(folders))).split('\n'));
+	const logical = new Map<string, {bytes: number; extent: number}>();
+	if (volumes.some(({kind}) => kind === 'logical')) {
+		const options = ['--reportformat', 'json', '--units', 'b', '--nosuffix'] as const;
+		const output = await probe.output(['lvs', ...options, '--options', 'vg_name,lv_name,lv_size,vg_extent_size']);
+		const {report} = JSON.parse(output) as {report: {lv: Record<string, string>[]}[]};
+		for (const {vg_name, lv_name, lv_size, vg_extent_size} of report.flatMap(({lv}) => lv))
+			logical.set(`/dev/${vg_name}/${lv_name}`, {bytes: Number(lv_size), extent: Number(vg_extent_size)});
+	}
+	return {paths, logical};
+}
+
+/** Bytes that a qcow2 file shows to its domain: a big-endian number at byte 24 of its header. */
+async function readVirtualSize(path: string, probe: Probe): Promise<number> {
+	const output = await probe.output(['od', '--address-radix=n', '--format=x1', '--read-bytes=32', path]);
+	const hex = output.replace(/\s/g, '');
+	if (!hex.startsWith('514649fb') || hex.length < 64)
+		throw new Error(`${path} is no qcow2 file, and it stands where a domain's disk shall; move it away`);
+	return Number(BigInt(`0x${hex.slice(48, 64)}`));
+}
+
+/** A power cut must find either no disk or a whole one: the new one has another name until it is on stable storage. */
+const temporary = (path: string) => `${path}.new`;
+
+/** The golden image beside the disks that build on it: there AppArmor lets libvirt read it, and it outlives the asset. */
+function basePath({folder, image}: FileVolume, from: Asset): string {
+	return `${folder}/base-${from.asset.sha256?.slice(0, 16)}.${image.format}`;
+}
+
+function planBase(path: string, from: Asset): Step[] {
+	const why = `copy the golden image to ${path}`;
+	return [
+		{do: 'run', command: ['cp', '--reflink=auto', assetPath(from), temporary(path)], why},
+		{do: 'run', command: ['sync', temporary(path)], why: 'make it durable'},
+		{do: 'run', command: ['mv', '--no-target-directory', temporary(path), path], why: `put ${path} in place`},
+	];
+}
+
+function planFile(volume: FileVolume): Step[] {
+	const {path, bytes, image} = volume;
+	const fresh = temporary(path);
+	const size = formatBytes(bytes);
+	const make = (...args: [string, ...string[]]): Step => ({
+		do: 'run',
+		command: ['qemu-img', ...args],
+		why: `make the disk ${path} of ${size}`,
+	});
+	// qemu-img refuses to make an image smaller than what it holds, so the size of the golden image is guarded by `resize`.
+	const resize: Step = {
+		do: 'run',
+		command: ['qemu-img', 'resize', '-f', 'qcow2', fresh, String(bytes)],
+		why: `grow it to ${size}`,
+	};
+	const {from, how, format} = image;
+	const made = !from
+		? [make('create', '-f', 'qcow2', fresh, String(bytes))]
+		: how === 'backing'
+			? [make('create', '-f', 'qcow2', '-F', format, '-b', basePath(volume, from), fresh), resize]
+			: [make('convert', '-f', format, '-O', 'qcow2', assetPath(from), fresh), resize];
+	return [
+		...made,
+		{do: 'run', command: ['chmod', '0600', fresh], why: 'let nobody else read it'},
+		{do: 'run', command: ['sync', fresh], why: 'make it durable'},
+		{do: 'run', command: ['mv', '--no-target-directory', fresh, path], why: `put ${path} in place`},
+	];
+}
+
+function planLogical({path, group, name, bytes, image}: LogicalVolume, storage: Storage): Step[] {
+	const fresh = `${name}.new`;
+	const device = temporary(path);
+	const what = `the disk ${path} of ${formatBytes(bytes)}`;
+	const {from, format} = image;
+	return [
+		...(storage.logical.has(device)
+			? [
+					{
+						do: 'run',
+						command: ['lvremove', '--yes', `${group}/${fresh}`],
+						why: `remove ${device}, which was never finished`,
+					} as const,
+				]
+			: []),
+		{
+			do: 'run',
+			command: ['lvcreate', '--yes', '--wipesignatures', 'y', '--size', `${bytes}b`, '--name', fresh, group],
+			why: `make ${what}`,
+		},
+		...(from
+			? [
+					{
+						do: 'run',
+						command: ['qemu-img', 'convert', '-n', '-f', format, '-O', 'raw', assetPath(from), device],
+						why: 'copy the golden image to it',
+					} as const,
+					{do: 'run', command: ['sync', device], why: 'make it durable'} as const,
+				]
+			: []),
+		{do: 'run', command: ['lvrename', group, fresh, name], why: `put ${path} in place`},
+	];
+}
+
+function planGrowth(domain: PlacedDomain, volume: Volume, running: boolean): Step[] {
+	const {path, bytes} = volume;
+	const why = `grow ${path} to ${formatBytes(bytes)}`;
+	const extend = {do: 'run', command: ['lvextend', '--size', `${bytes}b`, path], why} as const;
+	const tell = {
+		do: 'run',
+		command: ['virsh', 'blockresize', domain.name, path, `${bytes}b`],
+		why: running && volume.kind === 'logical' ? `tell ${domain.name} its new size` : why,
+	} as const;
+	if (volume.kind === 'logical') return running ? [extend, tell] : [extend];
+	return [running ? tell : {do: 'run', command: ['qemu-img', 'resize', '-f', 'qcow2', path, String(bytes)], why}];
+}
+
+async function planVolume(
+	domain: PlacedDomain,
+	volume: Volume,
+	storage: Storage,
+	running: boolean,
+	probe: Probe,
+): Promise<Step[]> {
+	const {path, bytes} = volume;
+	const logical = storage.logical.get(path);
+	const found =
+		volume.kind === 'logical'
+			? logical?.bytes
+			: storage.paths.has(path)
+				? await readVirtualSize(path, probe)
+				: undefined;
+	if (found === undefined) return volume.kind === 'logical' ? planLogical(volume, storage) : planFile(volume);
+	// A logical volume comes in whole extents.
+	if (found >= bytes + (logical?.extent ?? 1))
+		throw new Error(
+			`${path} has ${formatBytes(found)} and the profile says ${formatBytes(bytes)}: a disk is never made smaller. Give virtualization.domains.${domain.name}.disks that size; or move what is on it, and remove it`,
+		);
+	return found < bytes ? planGrowth(domain, volume, running) : [];
+}
+
+/** A disk that another place is given to would be made anew there, without what is on it: that is for a person to move. */
+export function checkMoved({name, volumes}: PlacedDomain, definition: string | undefined, storage: Storage): void {
+	volumes.forEach(({path}, index) => {
+		const disk = new RegExp(`<source (?:file|dev)=['"]([^'"]+)['"]/>\\s*<target dev=['"]${nameTarget(index)}['"]`);
+		const before = disk.exec(definition ?? '')?.[1];
+		if (before === undefined || before === path || storage.paths.has(path) || storage.logical.has(path)) return;
+		throw new Error(
+			`virtualization.domains.${name}.disks[${index}] lies at ${before}, and the profile puts it at ${path}: stop the domain and move it there, or give it its pool back`,
+		);
+	});
+}
+
+/** The golden images that disks still have to be made from. */
+export function listMissingImages(volumes: readonly Volume[], storage: Storage): Asset[] {
+	const missing = volumes.filter(({path}) => !storage.paths.has(path) && !storage.logical.has(path));
+	const images = missing.flatMap(({image}) => image.from ?? []);
+	return [...new Map(images.map(image => [image.asset.sha256, image])).values()];
+}
+
+/** The steps to the disks of domains. An existing disk keeps what is on it; it may grow. */
+export async function planVolumes(
+	domains: readonly PlacedDomain[],
+	storage: Storage,
+	running: ReadonlySet<string>,
+	probe: Probe,
+): Promise<Step[]> {
+	const steps: Step[] = [];
+	const bases = new Set<string>();
+	for (const domain of domains) {
+		for (const volume of domain.volumes) {
+			const own = await planVolume(domain, volume, storage, running.has(domain.name), probe);
+			const {from, how} = volume.image;
+			if (volume.kind === 'file' && from && how === 'backing' && !storage.paths.has(volume.path)) {
+				const base = basePath(volume, from);
+				if (!storage.paths.has(base) && !bases.has(base)) steps.push(...planBase(base, from));
+				bases.add(base);
+			}
+			steps.push(...own);
+		}
+	}
+	return steps;
+}

@@ -1,0 +1,302 @@
+import test from 'ava';
+import {parseSize} from '../disks.ts';
+import {renderDomain, renderNetwork, renderPool} from '../domain.ts';
+import {listFolders} from '../domain-disks.ts';
+import {formatTable, planTable} from '../nftables.ts';
+import type {Probe, Step} from '../phase.ts';
+import {listEnabled, listUnits} from '../phase.ts';
+import {probeRecord, type RecordedMachine} from '../record.ts';
+import {renderSeed} from '../seed.ts';
+import {renderSpoofing} from '../spoofing.ts';
+import {deriveUuid, placeDomains, type Virtualization, virtualizationSchema} from '../virtualization.ts';
+import {virtualization} from './virtualization.ts';
+
+const machineId = '0123456789abcdef0123456789abcdef';
+const sha256 = 'a'.repeat(64);
+const key = 'ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIEgcppmhmnOuvEPs/uZFLWyxgq4z5jb03cyQg9Iyc7jY me';
+const image = {asset: {file: 'golden.qcow2', sha256}};
+const k3s = {
+	cpus: 2,
+	memory: '2G',
+	disks: [{pool: 'images', size: '8G', from: image, how: 'backing'}],
+	networks: [{network: 'lan', group: 'iot', addresses: ['192.0.2.11/24'], gateway: '192.0.2.1'}],
+	seed: {users: [{name: 'admin', sshKeys: [key]}]},
+};
+const profile = {
+	reserve: {memory: '2G', storage: '5G'},
+	networks: {lan: {bridge: 'br0', groups: {iot: {vlan: 30}}}},
+	domains: {
+		k3s,
+		old: {cpus: 1, memory: '256M', start: false, autostart: false, disks: [{pool: 'images', size: '1G'}]},
+	},
+};
+const config = virtualizationSchema.parse(profile);
+const change = (changes: object) => virtualizationSchema.parse({...profile, ...changes});
+
+const images = '/var/lib/libvirt/images';
+const seeds = '/var/lib/libvirt/seeds';
+const [k3sPlaced] = placeDomains(config, machineId);
+const seed = k3sPlaced && renderSeed(k3sPlaced, new Map())?.instanceId;
+
+const commands = {
+	mounts: 'findmnt --real --list --bytes --json --output TARGET,SIZE',
+	units: listUnits.join(' '),
+	enabled: listEnabled.join(' '),
+	definitions:
+		'find /etc/libvirt /run -ignore_readdir_race -path /run/* ! -path /run/libvirt* -prune -o -name *.xml -print',
+	running: 'virsh --quiet list --name',
+	pools: 'virsh --quiet pool-list --name',
+	tables: 'nft list tables',
+	table: 'nft --stateless list table bridge bringup',
+	assets: 'find /var/lib/bringup -maxdepth 2 -path /var/lib/bringup/assets/*',
+	disks: listFolders([seeds, images]).join(' '),
+};
+const units = (socket: string) =>
+	`libvirtd.socket loaded ${socket} listening libvirt\nnftables.service loaded active exited nftables\n`;
+const header = (name: string, bytes: number) => ({
+	[`od --address-radix=n --format=x1 --read-bytes=32 ${images}/${name}.qcow2`]: `514649fb${'00'.repeat(20)}${bytes.toString(16).padStart(16, '0')}`,
+});
+/** A machine fresh from its first boot, as Debian's libvirt leaves it. */
+const blank: RecordedMachine = {
+	commands: {
+		[commands.mounts]: {filesystems: [{target: '/', size: 100 * 2 ** 30}]},
+		[commands.units]: units('active'),
+		[commands.definitions]: '/etc/libvirt/qemu/networks/default.xml\n',
+		[commands.running]: '',
+		[commands.pools]: '',
+		[commands.enabled]: 'libvirtd.service\nlibvirtd.socket\nlibvirt-guests.service\nnftables.service\n',
+		[commands.tables]: '',
+		[commands.assets]: `/var/lib/bringup/assets/${sha256}\n`,
+		[commands.disks]: `${images}\n`,
+	},
+	files: {
+		'/etc/machine-id': `${machineId}\n`,
+		'/proc/meminfo': 'MemTotal:        8030208 kB\nMemFree:         7000000 kB\n',
+		'/proc/cpuinfo': 'processor\t: 0\nprocessor\t: 1\nprocessor\t: 2\nprocessor\t: 3\n',
+		'/sys/class/misc/kvm/dev': '10:232\n',
+		'/sys/class/net/br0/bridge/vlan_filtering': '1\n',
+		'/etc/libvirt/network.conf': '# firewall_backend = …\n',
+	},
+};
+
+/** The files of libvirt when the section is in force. */
+function listDefined(config: Virtualization): Record<string, string> {
+	const files: Record<string, string> = {'/etc/libvirt/qemu/networks/default.xml': ''};
+	for (const [name, pool] of Object.entries(config.pools)) {
+		if (!('path' in pool)) continue;
+		files[`/etc/libvirt/storage/${name}.xml`] = renderPool(name, deriveUuid(machineId, 'pool', name), pool.path);
+		files[`/etc/libvirt/storage/autostart/${name}.xml`] = '';
+	}
+	for (const [name, network] of Object.entries(config.networks)) {
+		const {xml} = renderNetwork(name, deriveUuid(machineId, 'network', name), network);
+		for (const folder of ['/etc/libvirt/qemu/networks', '/run/libvirt/network']) files[`${folder}/${name}.xml`] = xml;
+		files[`/etc/libvirt/qemu/networks/autostart/${name}.xml`] = '';
+	}
+	for (const domain of placeDomains(config, machineId)) {
+		const {name, start, autostart} = domain;
+		const own = renderSeed(domain, new Map());
+		const settings = {memory: parseSize(domain.memory), seed: own && `${seeds}/${own.instanceId}.img`};
+		files[`/etc/libvirt/qemu/${name}.xml`] = renderDomain(domain, {accelerator: config.accelerator, ...settings}).xml;
+		if (autostart) files[`/etc/libvirt/qemu/autostart/${name}.xml`] = '';
+		if (start) files[`/run/libvirt/qemu/${name}.xml`] = '';
+	}
+	return files;
+}
+
+/** The same machine when the section is in force. */
+async function makeDone(config: Virtualization): Promise<RecordedMachine> {
+	const definitions = listDefined(config);
+	const rules = renderSpoofing(placeDomains(config, machineId));
+	const table = await planTable(probeRecord(blank), rules);
+	const written = table.flatMap(step => (step.do === 'write' ? [[step.path, step.content] as const] : []));
+	const disks = [images, `${images}/k3s-0.qcow2`, `${images}/old-0.qcow2`, seeds, `${seeds}/${seed}.img`];
+	return {
+		commands: {
+			...blank.commands,
+			[commands.definitions]: Object.keys(definitions).join('\n'),
+			[commands.tables]: 'table bridge bringup\n',
+			[commands.table]: formatTable(rules),
+			[commands.disks]: disks.join('\n'),
+			...header('k3s-0', 8 * 2 ** 30),
+			...header('old-0', 2 ** 30),
+		},
+		files: {
+			...blank.files,
+			...definitions,
+			'/etc/libvirt/network.conf': 'firewall_backend = "nftables"\n',
+			'/etc/modprobe.d/bringup-kvm.conf': 'options kvm_intel nested=0\noptions kvm_amd nested=0\n',
+			'/sys/module/kvm_intel/parameters/nested': 'N\n',
+			...Object.fromEntries(written),
+		},
+	};
+}
+const done = await makeDone(config);
+
+type Changes = Record<string, unknown>;
+function machine(base: RecordedMachine, commands: Changes = {}, files: Record<string, string> = {}): Probe {
+	return probeRecord({commands: {...base.commands, ...commands}, files: {...base.files, ...files}});
+}
+
+/** A machine on which some of libvirt's files are not there. */
+function without(...paths: string[]): Probe {
+	const files = Object.keys(listDefined(config)).filter(path => !paths.includes(path));
+	return machine(done, {[commands.definitions]: files.join('\n')});
+}
+
+const whys = (steps: readonly Step[]) => steps.map(({why}) => why);
+const lines = (steps: readonly Step[]) => steps.flatMap(step => (step.do === 'run' ? [step.command.join(' ')] : []));
+
+test('a machine whose domains run needs nothing, and libvirt is not asked', async t => {
+	const {[commands.running]: _, [commands.pools]: __, ...silent} = done.commands;
+	t.deepEqual(await virtualization.plan(config, probeRecord({...done, commands: silent})), []);
+});
+
+test('a blank machine gets all of it in one plan: rules before disks, disks before domains', async t => {
+	const steps = await virtualization.plan(config, machine(blank));
+	const all = lines(steps);
+	const order = ['virsh pool-start images', 'virsh net-start lan', 'nft --file', 'qemu-img create', 'virsh start k3s'];
+	const places = order.map(start => all.findIndex(line => line.startsWith(start)));
+	t.true(
+		places.every((place, index) => place > (places[index - 1] ?? -1)),
+		`${places}`,
+	);
+	t.false(all.includes('virsh start old') || all.includes('virsh autostart old'));
+	t.false(all.some(line => /default|undefine|--force\b/.test(line)));
+});
+
+test('what the seed holds goes to the program by standard input', async t => {
+	const steps = await virtualization.plan(config, machine(blank));
+	t.false(JSON.stringify(steps.map(step => ({...step, stdin: undefined}))).includes(key));
+	t.is(steps.filter(step => step.do === 'run' && step.stdin?.includes(key)).length, 1);
+});
+
+const cuts: [title: string, probe: Probe, left: string[]][] = [
+	['between define and start', without('/run/libvirt/qemu/k3s.xml'), ['start k3s']],
+	['before autostart', without('/etc/libvirt/qemu/autostart/k3s.xml'), ['start k3s at every boot']],
+	['before the network started', without('/run/libvirt/network/lan.xml'), ['start the network lan']],
+	['while nobody listens', machine(done, {[commands.units]: units('inactive')}), ['start libvirt']],
+	[
+		'between the rules and their loading',
+		machine(done, {[commands.tables]: ''}),
+		['load the table bridge bringup'],
+	],
+	[
+		'before the pool was started, or just after',
+		without('/etc/libvirt/storage/autostart/images.xml'),
+		['start the pool images', 'start the pool images at every boot'],
+	],
+];
+for (const [title, probe, left] of cuts)
+	test(`cut ${title}: what is left is done`, async t =>
+		t.deepEqual(whys(await virtualization.plan(config, probe)), left));
+
+test('a pool that was active before its last step is not started twice', async t => {
+	const files = Object.keys(listDefined(config)).filter(path => path !== '/etc/libvirt/storage/autostart/images.xml');
+	const probe = machine(done, {[commands.definitions]: files.join('\n'), [commands.pools]: ' images\n\n'});
+	t.deepEqual(whys(await virtualization.plan(config, probe)), ['start the pool images at every boot']);
+});
+
+test('a running domain whose definition changed is defined anew and goes on', async t => {
+	const steps = await virtualization.plan(
+		change({domains: {...profile.domains, k3s: {...k3s, cpus: 3}}}),
+		machine(done),
+	);
+	t.deepEqual(whys(steps), [
+		'write what libvirt shall know of the domain k3s',
+		'define the domain k3s; it takes effect when the domain is started again',
+	]);
+});
+
+test('another seed replaces the one before, and the domain is defined with it', async t => {
+	const other = {...k3s, seed: {...k3s.seed, hostname: 'other'}};
+	const steps = lines(await virtualization.plan(change({domains: {...profile.domains, k3s: other}}), machine(done)));
+	t.regex(steps[0] ?? '', /^mformat /);
+	t.deepEqual(steps.slice(-2), [
+		'virsh define --validate /run/bringup/libvirt/domain-k3s.xml',
+		`rm --force ${seeds}/${seed}.img`,
+	]);
+});
+
+test('a changed network is started anew; a domain that is not named is left alone', async t => {
+	const steps = await virtualization.plan(
+		change({networks: {lan: {bridge: 'br0', groups: {iot: {vlan: 31}}}}}),
+		machine(done),
+	);
+	t.deepEqual(whys(steps).slice(1), [
+		'define the network lan',
+		'stop the network lan, which changed; domains go on',
+		'start the network lan',
+	]);
+	const fewer = change({domains: {old: profile.domains.old}});
+	t.false(lines(await virtualization.plan(fewer, machine(done))).some(line => line.includes('k3s')));
+});
+
+test("libvirt's own network is stopped and stays off", async t => {
+	const files = [
+		...Object.keys(listDefined(config)),
+		'/etc/libvirt/qemu/networks/autostart/default.xml',
+		'/run/libvirt/network/default.xml',
+	];
+	t.deepEqual(lines(await virtualization.plan(config, machine(done, {[commands.definitions]: files.join('\n')}))), [
+		'virsh net-autostart --disable default',
+		'virsh net-destroy default',
+	]);
+});
+
+test('nesting is switched where the module differs, unless domains run', async t => {
+	const nested = change({nested: true});
+	t.deepEqual(lines(await virtualization.plan(nested, machine(done))), []);
+	const off = Object.keys(listDefined(config)).filter(path => !path.startsWith('/run/libvirt/qemu'));
+	const steps = lines(await virtualization.plan(nested, machine(done, {[commands.definitions]: off.join('\n')})));
+	t.deepEqual(steps, ['modprobe --remove kvm_intel', 'modprobe kvm_intel', 'virsh start k3s']);
+});
+
+test('Debian 12, whose libvirt knows no firewall backend, gets no file for it', async t => {
+	const {'/etc/libvirt/network.conf': _, ...files} = done.files;
+	t.deepEqual(await virtualization.plan(config, probeRecord({...done, files})), []);
+});
+
+test('a machine that cannot answer is not taken for an empty one', async t => {
+	for (const command of [commands.disks, commands.definitions, commands.tables, commands.units]) {
+		const {[command]: _, ...rest} = done.commands;
+		await t.throwsAsync(virtualization.plan(config, probeRecord({...done, commands: rest})), {message: /no answer to/});
+	}
+});
+
+const refused: [title: string, config: Virtualization, files: Record<string, string>, message: RegExp][] = [
+	[
+		'a bridge that is not there',
+		change({networks: {lan: {bridge: 'br7'}}}),
+		{},
+		/no bridge br7; name one of the section/,
+	],
+	['VLANs on a plain bridge', config, {'/sys/class/net/br0/bridge/vlan_filtering': '0\n'}, /br0 is not VLAN-aware/],
+	['more memory than there is', config, {'/proc/meminfo': 'MemTotal: 3000000 kB\n'}, /take 2\.3G of memory.*keeps 2G/],
+	[
+		'disks larger than their file system',
+		change({reserve: {memory: '1G', storage: '95G'}}),
+		{},
+		/take 9G and the machine keeps 95G; the file system at \/ has 100G/,
+	],
+	[
+		'a domain that somebody else made',
+		config,
+		{'/etc/libvirt/qemu/old.xml': '<uuid>1</uuid>'},
+		/a domain old that bringup did not make.*virsh undefine old/,
+	],
+];
+for (const [title, config, files, message] of refused)
+	test(`${title}: it stops and names the remedy`, async t => {
+		await t.throwsAsync(virtualization.plan(config, machine(done, {}, files)), {message});
+	});
+
+test('a machine without hardware virtualization is told which switch and which field', async t => {
+	const {'/sys/class/misc/kvm/dev': _, ...files} = done.files;
+	await t.throwsAsync(virtualization.plan(config, probeRecord({...done, files})), {
+		message: /VT-x or AMD-V \(SVM\).*accelerator: tcg/,
+	});
+	const emulated = change({accelerator: 'tcg'});
+	const made = await makeDone(emulated);
+	delete made.files['/sys/class/misc/kvm/dev'];
+	t.deepEqual(await virtualization.plan(emulated, probeRecord(made)), []);
+});

@@ -1,0 +1,80 @@
+import test from 'ava';
+import {renderSeed} from './seed.ts';
+import {type PlacedDomain, placeDomains, virtualizationSchema} from './virtualization.ts';
+
+const key = 'ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIEgcppmhmnOuvEPs/uZFLWyxgq4z5jb03cyQg9Iyc7jY me';
+const user = {name: 'admin', sshKeys: [key]};
+const link = {
+	network: 'lan',
+	mac: '52:54:00:00:00:0B',
+	addresses: ['192.0.2.11/24'],
+	gateway: '192.0.2.1',
+	dns: ['192.0.2.53'],
+};
+
+function place(changes: object = {}): PlacedDomain {
+	const domain = {
+		cpus: 1,
+		memory: '1G',
+		disks: [{pool: 'images', size: '1G'}],
+		networks: [link],
+		seed: {users: [user]},
+	};
+	const [placed] = placeDomains(virtualizationSchema.parse({domains: {one: {...domain, ...changes}}}), '0'.repeat(32));
+	if (!placed) throw new Error('the test has no domain');
+	return placed;
+}
+
+function read(domain: PlacedDomain, hashes = new Map<string, string>()) {
+	const seed = renderSeed(domain, hashes);
+	if (!seed) throw new Error('the domain has no seed');
+	const parse = (name: keyof typeof seed.files) => JSON.parse(seed.files[name].replace(/^#cloud-config\n/, ''));
+	return {...seed, user: parse('user-data'), meta: parse('meta-data'), network: parse('network-config')};
+}
+
+test('a seed names the domain, lets its users in by key, and begins as cloud-init wants it', t => {
+	const {files, user, meta} = read(place());
+	t.true(files['user-data'].startsWith('#cloud-config\n'));
+	t.is(meta['local-hostname'], 'one');
+	t.like(user.users[0], {name: 'admin', ssh_authorized_keys: [key], lock_passwd: true, sudo: 'ALL=(ALL) NOPASSWD:ALL'});
+	t.false(user.ssh_pwauth);
+	t.is(
+		read(place({seed: {hostname: 'other', users: [{name: 'admin', sshKeys: [key]}]}})).meta['local-hostname'],
+		'other',
+	);
+});
+
+test('its network is found by MAC address, static or by DHCP', t => {
+	t.deepEqual(read(place()).network.ethernets.net0, {
+		match: {macaddress: '52:54:00:00:00:0b'},
+		'set-name': 'net0',
+		nameservers: {addresses: ['192.0.2.53']},
+		dhcp4: false,
+		addresses: ['192.0.2.11/24'],
+		routes: [{to: '0.0.0.0/0', via: '192.0.2.1'}],
+	});
+	t.true(read(place({networks: [{network: 'lan'}]})).network.ethernets.net0.dhcp4);
+});
+
+test('another content is another instance; the same content is the same', t => {
+	const {instanceId} = read(place());
+	t.regex(instanceId, /^one-[0-9a-f]{12}$/);
+	t.is(read(place()).instanceId, instanceId);
+	for (const changes of [{networks: [{...link, dns: []}]}, {seed: {hostname: 'two', users: [user]}}])
+		t.not(read(place(changes)).instanceId, instanceId);
+	t.is(read(place({cpus: 2})).instanceId, instanceId);
+});
+
+test('a password goes in as a hash', t => {
+	const {user} = read(place(), new Map([['admin', '$y$hash']]));
+	t.like(user.users[0], {lock_passwd: false, passwd: '$y$hash'});
+});
+
+test('keys that the build did not put in are told', t => {
+	const domain = place({seed: {users: [{name: 'admin', sshKeys: 'auto'}]}});
+	t.throws(() => renderSeed(domain, new Map()), {message: /keys of admin in a seed.*build the medium again/});
+});
+
+test('a domain without a seed has none', t => {
+	t.is(renderSeed(place({seed: undefined}), new Map()), undefined);
+});
