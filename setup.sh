@@ -34,6 +34,8 @@ boot qemu-img qemu-utils makes its disks
 boot /usr/share/OVMF/OVMF_CODE_4M.ms.fd ovmf is its UEFI firmware
 boot ssh openssh-client reaches the machine
 test lb live-build checks the rendered live-build tree
+test cpio cpio makes the initramfs of a second machine
+test xz xz-utils unpacks its kernel modules
 test sfdisk fdisk makes disks with foreign data
 test mkfs.ext4 e2fsprogs makes disks with foreign data
 test systemd-analyze systemd checks the rendered units

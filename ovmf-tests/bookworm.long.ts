@@ -26,6 +26,6 @@ test('Debian 12 installs under BIOS, with a static address, a locale and a passw
 	t.regex(await ask('sudo', 'getent', 'shadow', 'admin'), /^admin:\$6\$bringuptest\$/);
 	t.regex(await ask('command', '-v', 'tree'), /tree/);
 	t.is(await ask('systemctl', '--failed', '--no-legend'), '');
-	t.regex(await ask('sudo', 'bringup', 'plan'), /^(\w+: nothing to do\n){4}$/);
+	t.regex(await ask('sudo', 'bringup', 'plan'), /^(\S+: nothing to do\n)+$/);
 	await machine.powerOff(120);
 });

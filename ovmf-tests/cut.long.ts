@@ -7,7 +7,7 @@ let sshPort = 0;
 
 test.before(async t => {
 	t.timeout(15 * 60_000);
-	node = await buildIso('node');
+	node = await buildIso('ovmf-tests/profiles/small.yaml');
 	sshPort = await findPort();
 });
 
@@ -18,9 +18,9 @@ const cuts: [after: RegExp, seconds: number][] = [
 	[/phase unpack \(6\/8\): unpack .*10-base/, 6],
 	[/phase bootloader \(7\/8\): install GRUB/, 3],
 	[/phase bootloader \(7\/8\): tell the medium/, 0],
-	[/phase identity \(2\/4\): make the user admin/, 0.2],
-	[/phase identity \(2\/4\): make the SSH host keys/, 0.5],
-	[/phase network \(3\/4\): start networkd/, 0.5],
+	[/phase identity \(\d+\/\d+\): make the user admin/, 0.2],
+	[/phase identity \(\d+\/\d+\): make the SSH host keys/, 0.5],
+	[/phase network \(\d+\/\d+\): start networkd/, 0.5],
 ];
 
 test('the power is cut in every phase, and the machine still comes up provisioned, without a hand', async t => {
@@ -53,7 +53,7 @@ test('the power is cut in every phase, and the machine still comes up provisione
 	await machine.waitFor(/bringup: provision done.*/, 900, failure);
 	const ask = (...command: string[]) => machine.run(node.login, command);
 	t.is(await ask('systemctl', '--failed', '--no-legend'), '');
-	t.regex(await ask('sudo', 'bringup', 'plan'), /^(\w+: nothing to do\n){4}$/);
+	t.regex(await ask('sudo', 'bringup', 'plan'), /^(\S+: nothing to do\n)+$/);
 	t.is(
 		await ask(
 			'sudo',

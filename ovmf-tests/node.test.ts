@@ -11,7 +11,7 @@ let sshPort = 0;
 test.before('the command of the README makes the ISO', async t => {
 	t.timeout(15 * 60_000);
 	sshPort = await findPort();
-	node = await buildIso('node');
+	node = await buildIso('ovmf-tests/profiles/small.yaml');
 });
 
 /** Waits until the sequence ends, and keeps its status as evidence. */
@@ -42,13 +42,13 @@ test.serial(
 		const stage = (text: string) => t.log(`${((Date.now() - began) / 1000).toFixed(0)} s: ${text}`);
 		await machine.waitFor(/secureboot: Secure boot enabled/, 300, failure);
 		stage('kernel of the medium, Secure Boot enabled');
-		await machine.waitFor(/bringup: install of profile node/, 600, failure);
+		await machine.waitFor(/bringup: install of profile small/, 600, failure);
 		stage('install begins');
 		await machine.waitFor(/take nvme0n1 \(QEMU NVMe Ctrl, NVME-0001, 21\.5 GB\)/, 60, failure);
 		await machine.waitFor(/bringup: install done/, 600, failure);
 		stage('install done');
 		await machine.waitFor(/secureboot: Secure boot enabled/, 300, failure);
-		await machine.waitFor(/bringup: provision of profile node/, 600, failure);
+		await machine.waitFor(/bringup: provision of profile small/, 600, failure);
 		stage('first boot, provision begins');
 		const summary = await waitForProvision(machine, 'node-first-boot');
 		stage('provision done');
@@ -71,7 +71,7 @@ test.serial(
 		t.is((await ask('hostname')).trim(), 'node-525400627501');
 		t.regex(await ask('cat', '/run/motd.d/10-bringup'), /^bringup: provision done;.*br0 10\.0\.2\.15$/m);
 		t.regex(await ask('sudo', 'sfdisk', '--json', '/dev/nvme0n1'), /"name": "bringup-root"/);
-		t.regex(await ask('sudo', 'bringup', 'plan'), /^(\w+: nothing to do\n){4}$/);
+		t.regex(await ask('sudo', 'bringup', 'plan'), /^(\S+: nothing to do\n)+$/);
 		t.false((await ask('cat', '/etc/apt/sources.list.d/debian.sources')).includes('copy:'));
 
 		const withoutKey = [
@@ -114,12 +114,12 @@ test.serial(
 			again: true,
 		} as const;
 		const machine = await startFor(t, setup);
-		await machine.waitFor(/bringup: provision of profile node/, 900, /install of profile|FAILED in phase|Kernel panic/);
+		await machine.waitFor(/bringup: provision of profile small/, 900, /install of profile|FAILED in phase|Kernel panic/);
 		const summary = await waitForProvision(machine, 'node-third-boot');
 		t.regex(summary, /provision done; nothing to do; nothing left; br0 10\.0\.2\.15/);
 		const serial = await machine.readSerial();
 		for (const phase of ['seal', 'identity', 'network', 'report'])
-			t.regex(serial, new RegExp(`phase ${phase} \\(\\d/4\\): nothing to do`));
+			t.regex(serial, new RegExp(`phase ${phase} \\(\\d+/\\d+\\): nothing to do`));
 		t.is(await machine.run(node.login, ['systemctl', '--failed', '--no-legend']), '');
 		await machine.powerOff(120);
 	},
@@ -138,7 +138,7 @@ test.serial('as a USB disk under BIOS it comes to the install, and two equal dis
 		bootIndex: 0,
 	} as const;
 	const machine = await startFor(t, {name: 'bios-usb', firmware: 'bios', disks: [stick, ...(await Promise.all(pair))]});
-	await machine.waitFor(/bringup: install of profile node/, 900, /Kernel panic/);
+	await machine.waitFor(/bringup: install of profile small/, 900, /Kernel panic/);
 	await machine.waitFor(/install FAILED in phase disk/, 120);
 	const [text] = await machine.waitFor(
 		/install\.disk must match exactly one disk and matches 2[\s\S]*bringup: install failed/,
@@ -180,7 +180,7 @@ test.serial(
 			bootIndex: 0,
 		} as const;
 		const machine = await startFor(t, {name: 'uefi-usb', firmware: 'uefi', disks: [stick, foreign]});
-		await machine.waitFor(/bringup: install of profile node/, 900, /Kernel panic/);
+		await machine.waitFor(/bringup: install of profile small/, 900, /Kernel panic/);
 		const [text] = await machine.waitFor(/install FAILED in phase partition[\s\S]*bringup: install failed/, 180);
 		t.regex(text, /nvme0n1 \(QEMU NVMe Ctrl, FOREIGN\) is not empty, and install\.wipe is empty/);
 		t.regex(text, /contents ext4 "precious"/);

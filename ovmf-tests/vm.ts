@@ -4,8 +4,9 @@ import {homedir} from 'node:os';
 import {join, resolve} from 'node:path';
 import type {ExecutionContext} from 'ava';
 import {type Login, type Machine, makeDisk, startMachine} from '../builder/boot/machine.ts';
-import type {DiskOptions, Firmware} from '../builder/boot/qemu.ts';
+import type {DiskOptions, Firmware, MachineOptions} from '../builder/boot/qemu.ts';
 import {run} from '../builder/run.ts';
+import {makeWebImage} from './web-image.ts';
 
 /** Where artefacts and machines of the tests are. */
 export const folder = resolve('out/test');
@@ -34,13 +35,26 @@ export async function buildIso(profile: string): Promise<Artefact> {
 	return {iso, login: {user: 'admin', key: join(folder, `${name}.ssh-key`)}};
 }
 
+/** What the profiles of the tests bring in the place of a registry's images and of a golden image. */
+export async function makeAssets(): Promise<void> {
+	const assets = join(folder, 'assets');
+	await mkdir(assets, {recursive: true});
+	await makeWebImage(join(assets, 'web.tar'), 'a page from a container\n', 'localhost/web:1');
+	await makeWebImage(join(assets, 'k3s-images.tar'), 'pause\n', 'docker.io/rancher/mirrored-pause:3.6');
+	await run(['qemu-img', 'create', '-q', '-f', 'qcow2', join(assets, 'golden.qcow2'), '64M']);
+}
+
 /** A machine of a test: what is told of it, and how it starts. */
 export interface Setup {
 	name: string;
 	firmware: Firmware;
 	disks: readonly DiskOptions[];
 	cdrom?: string;
+	cdromFirst?: boolean;
 	sshPort?: number;
+	memory?: number;
+	wires?: NonNullable<MachineOptions['wires']>;
+	kernel?: NonNullable<MachineOptions['kernel']>;
 	/** Whether to go on with the firmware variables of the time before. */
 	again?: boolean;
 }

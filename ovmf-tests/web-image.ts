@@ -50,9 +50,8 @@ export async function packWebImage(busybox: Buffer, page: string, reference: str
 	]);
 }
 
-/** Writes the archive of a web server made of nothing but Debian's busybox-static; asks the workstation's own apt for it. */
-export async function makeWebImage(path: string, page: string, reference: string): Promise<void> {
-	const work = `${path}.work`;
+/** Debian's statically linked busybox, by the workstation's own apt. */
+export async function fetchBusybox(work: string): Promise<Buffer> {
 	await rm(work, {recursive: true, force: true});
 	await mkdir(work, {recursive: true});
 	await run(['apt-get', 'download', '--quiet', '-o', 'APT::Sandbox::User=', 'busybox-static'], {cwd: work});
@@ -64,6 +63,11 @@ export async function makeWebImage(path: string, page: string, reference: string
 	);
 	const busybox = programs.find(program => program !== undefined);
 	if (!busybox) throw new Error(`${deb} holds no busybox`);
-	await writeFile(path, await packWebImage(busybox, page, reference));
 	await rm(work, {recursive: true});
+	return busybox;
+}
+
+/** Writes the archive of a web server made of nothing but busybox. */
+export async function makeWebImage(path: string, page: string, reference: string): Promise<void> {
+	await writeFile(path, await packWebImage(await fetchBusybox(`${path}.work`), page, reference));
 }

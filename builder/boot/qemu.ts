@@ -22,6 +22,8 @@ export interface MachineOptions {
 	/** In MiB. */
 	memory: number;
 	disks: readonly DiskOptions[];
+	/** A kernel that is started directly, with its initramfs and command line. */
+	kernel?: {image: string; initrd: string; append: string};
 	/** An ISO in the CD drive. */
 	cdrom?: string;
 	/** Whether the CD drive comes before whatever the firmware would boot. */
@@ -128,6 +130,9 @@ export function listQemuArguments(options: MachineOptions): Command {
 		...(options.wires ?? []).flatMap(listWire),
 		...['-qmp', `unix:${join(folder, 'qmp.sock')},server=on,wait=off`],
 		...display,
+		...(options.kernel
+			? ['-kernel', options.kernel.image, '-initrd', options.kernel.initrd, '-append', options.kernel.append]
+			: []),
 		...(options.snapshot ? ['-snapshot'] : []),
 	];
 }

@@ -175,11 +175,7 @@ const cuts: [title: string, probe: Probe, left: string[]][] = [
 	['before autostart', without('/etc/libvirt/qemu/autostart/k3s.xml'), ['start k3s at every boot']],
 	['before the network started', without('/run/libvirt/network/lan.xml'), ['start the network lan']],
 	['while nobody listens', machine(done, {[commands.units]: units('inactive')}), ['start libvirt']],
-	[
-		'between the rules and their loading',
-		machine(done, {[commands.tables]: ''}),
-		['load the table bridge bringup'],
-	],
+	['between the rules and their loading', machine(done, {[commands.tables]: ''}), ['load the table bridge bringup']],
 	[
 		'before the pool was started, or just after',
 		without('/etc/libvirt/storage/autostart/images.xml'),

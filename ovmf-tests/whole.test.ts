@@ -1,0 +1,211 @@
+import {readFile} from 'node:fs/promises';
+import {join} from 'node:path';
+import test, {type ExecutionContext} from 'ava';
+import type {Machine} from '../builder/boot/machine.ts';
+import {run} from '../builder/run.ts';
+import {makePeer} from './peer.ts';
+import {
+	type Artefact,
+	buildIso,
+	failure,
+	findPort,
+	folder,
+	makeAssets,
+	makeTestDisk,
+	type Setup,
+	startFor,
+	writeEvidence,
+} from './vm.ts';
+
+let whole: Artefact;
+let sshPort = 0;
+const macs = ['52:54:00:62:75:01', '52:54:00:62:75:02', '52:54:00:62:75:03'] as const;
+const socket = join(folder, 'wire.sock');
+const sizes = {'NVME-SYSTEM': '20G', LEFT: '3G', RIGHT: '3G', FAST: '6G', EXTRA: '1G'};
+const diskPath = (serial: string) => join(folder, `whole-${serial}.qcow2`);
+const disks = Object.keys(sizes).map(
+	serial => ({path: diskPath(serial), format: 'qcow2', bus: 'nvme', serial}) as const,
+);
+
+test.before('the ISO of a machine with every phase', async t => {
+	t.timeout(20 * 60_000);
+	await makeAssets();
+	for (const [serial, size] of Object.entries(sizes)) await makeTestDisk(`whole-${serial}.qcow2`, size);
+	const raw = await makeTestDisk('precious.img', sizes.EXTRA, 'raw');
+	await run(['mkfs.ext4', '-q', '-L', 'precious', raw]);
+	await run(['qemu-img', 'convert', '-f', 'raw', '-O', 'qcow2', raw, diskPath('EXTRA')]);
+	whole = await buildIso('ovmf-tests/profiles/whole.yaml');
+	sshPort = await findPort();
+});
+
+const setup = (more: Partial<Setup> = {}): Setup => ({
+	name: 'whole',
+	firmware: 'uefi-secure-boot',
+	memory: 4096,
+	disks,
+	sshPort,
+	wires: [{mac: macs[1], socket, listen: true}],
+	...more,
+});
+
+/** What the machine says to a command, by whoever logs in. */
+const asker =
+	(machine: Machine) =>
+	(...command: string[]) =>
+		machine.run(whole.login, command);
+
+type Ask = ReturnType<typeof asker>;
+
+const page = "fetch('http://127.0.0.1:8080/').then(answer => answer.text()).then(console.log)";
+
+/** What must hold on the machine whenever it is up: each phase by its effect, asked of the program that it is about. */
+async function assertInForce(t: ExecutionContext, ask: Ask): Promise<void> {
+	const links = JSON.parse(await ask('ip', '-json', '-details', 'address', 'show')) as {
+		ifname: string;
+		address: string;
+		master?: string;
+		linkinfo?: {info_data?: {vlan_filtering?: number; id?: number}};
+		addr_info: {local: string}[];
+	}[];
+	const link = (name: string) => links.find(({ifname}) => ifname === name);
+	t.is(link('mgmt')?.master, 'br0');
+	t.is(link('trunk')?.master, 'br0');
+	t.is(link('br0')?.address, macs[0]);
+	t.is(link('br0')?.linkinfo?.info_data?.vlan_filtering, 1);
+	t.true(link('br0')?.addr_info.some(({local}) => local === '10.0.2.15'));
+	t.is(link('iot')?.linkinfo?.info_data?.id, 30);
+	t.true(link('iot')?.addr_info.some(({local}) => local === '198.51.100.1'));
+	const ports = JSON.parse(await ask('sudo', 'bridge', '-json', 'vlan', 'show')) as {
+		ifname: string;
+		vlans: {vlan: number; flags?: string[]}[];
+	}[];
+	const vlansOf = (name: string) => ports.find(({ifname}) => ifname === name)?.vlans.map(({vlan}) => vlan);
+	t.deepEqual(vlansOf('trunk'), [1, 20, 30]);
+	t.deepEqual(vlansOf('mgmt'), [1]);
+	t.deepEqual(vlansOf('guest-1-0'), [30]);
+
+	const {nftables} = JSON.parse(await ask('sudo', 'nft', '-j', 'list', 'table', 'inet', 'bringup')) as {
+		nftables: {chain?: {name: string; policy?: string}}[];
+	};
+	t.is(nftables.find(({chain}) => chain?.name === 'input')?.chain?.policy, 'drop');
+
+	const mounts = await ask('findmnt', '--list', '--noheadings', '--output', 'TARGET,FSTYPE,LABEL');
+	t.regex(mounts, /^\/var\/lib\/libvirt\/images +xfs +images$/m);
+	t.regex(mounts, /^\/srv\/scratch +ext4 +scratch$/m);
+	t.regex(mounts, /^\/srv\/data +btrfs +data$/m);
+	t.regex(await ask('cat', '/proc/mdstat'), /active raid1 .*\n.*\[2\/2\] \[UU\]/);
+	t.regex(await ask('sudo', 'btrfs', 'subvolume', 'list', '/srv/data'), /path photos\n.*path backups/);
+
+	t.regex(await ask('sudo', 'virsh', 'list', '--state-running', '--name'), /^guest-1$/m);
+	t.regex(await ask('sudo', 'virsh', 'net-list', '--name'), /^lan\n*$/);
+
+	t.regex(await ask('loginctl', 'show-user', 'apps', '-P', 'Linger'), /yes/);
+	t.regex(await ask('node', '-e', page), /^a page from a container$/m);
+
+	t.regex(await ask('sudo', 'k3s', 'kubectl', 'get', 'nodes'), /node-1 +Ready/);
+	t.is(await ask('systemctl', '--failed', '--no-legend'), '');
+	t.regex(await ask('systemd-analyze', 'security', 'bringup.service', '--no-pager'), /exposure level .*: [0-3]\.\d/);
+	t.regex(await ask('sudo', 'sshd', '-T'), /^passwordauthentication no$/m);
+}
+
+/** Lets a second machine on the same wire try what it may and what it may not. */
+async function assertFromOutside(t: ExecutionContext): Promise<void> {
+	const text = await readFile(whole.iso.replace(/\.iso$/, '.manifest.json'), 'utf8');
+	const kernel = await makePeer(whole.iso, (JSON.parse(text) as {buildId: string}).buildId);
+	const wires = [{mac: macs[2], socket, listen: false}];
+	const peer = await startFor(t, {name: 'peer', firmware: 'bios', memory: 512, disks: [], wires, kernel});
+	await peer.waitFor(/peer: begins/, 180, /Kernel panic/);
+	const [said] = await peer.waitFor(/[\s\S]*peer: ends/, 180, /Kernel panic/);
+	await peer.cut();
+	const lines = said.split('\n').filter(line => line.startsWith('peer: '));
+	t.deepEqual(lines, [
+		'peer: SSH from the LAN: open',
+		'peer: another port from the LAN: shut',
+		'peer: page from the LAN: a page from a container',
+		'peer: gateway from VLAN 30: answers',
+		'peer: SSH from VLAN 30: shut',
+		'peer: page from VLAN 30: shut',
+		'peer: gateway from VLAN 20: silence',
+		'peer: gateway from VLAN 99: silence',
+		'peer: ends',
+	]);
+}
+
+/** Changes the machine's profile and has it taken. */
+async function change(ask: Ask, from: string, to: string): Promise<void> {
+	await ask('sudo', 'sed', '--in-place', `s|${from}|${to}|`, '/etc/bringup/machine.json');
+	await ask('sudo', 'systemctl', 'restart', '--no-block', 'bringup');
+}
+
+test.serial('every phase of the shipped profiles, on one machine, in one unattended run', async t => {
+	t.timeout(45 * 60_000);
+	const machine = await startFor(t, setup({cdrom: whole.iso}));
+	const ask = asker(machine);
+	const began = Date.now();
+	const stage = (text: string) => t.log(`${((Date.now() - began) / 1000).toFixed(0)} s: ${text}`);
+	await machine.waitFor(/bringup: install done/, 1200, failure);
+	stage('install done');
+	await machine.waitFor(/bringup: provision of profile whole/, 600, failure);
+	stage('provision begins');
+	const [summary] = await machine.waitFor(/bringup: provision done.*/, 1500, failure);
+	stage(summary);
+	await writeEvidence('whole-first-boot.json', await ask('bringup', 'status', '--json'));
+	await assertInForce(t, ask);
+	stage('in force, asked from inside');
+	await assertFromOutside(t);
+	stage('in force, asked from outside');
+
+	await ask('sudo', 'systemctl', 'restart', 'nftables', 'libvirtd');
+	await assertInForce(t, ask);
+	t.regex(await ask('sudo', 'bringup', 'plan'), /^(\S+: nothing to do\n)+$/);
+	stage('in force after nftables and libvirtd have started anew');
+
+	await ask('sudo', 'sh', '-c', 'echo photo >/srv/data/photos/one; sync');
+	await change(ask, '"pvid": 1,', '"pvid": 99,');
+	await machine.waitFor(/bringup: network: give the change up: (.*)/, 400);
+	await machine.waitFor(/bringup: network: end the trial/, 60);
+	stage('a network that lost the machine was taken back');
+	t.regex(await ask('sudo', 'cat', '/var/lib/bringup/network/rejected.json'), /"reason":"br0 has /);
+	await change(ask, '"pvid": 99,', '"pvid": 1,');
+	await machine.waitFor(/bringup: provision done.*/, 300);
+
+	const before = await run(['qemu-img', 'compare', diskPath('EXTRA'), join(folder, 'precious.img')]);
+	t.regex(before, /identical/);
+	await change(ask, '"serial": "FAST",', '"serial": "EXTRA",');
+	const [refused] = await machine.waitFor(/FAILED in phase data-disks[\s\S]*?bringup: provision failed/, 300);
+	t.regex(
+		refused,
+		/storage\.disks\.fast: .* carries data that is not ours\n[\s\S]*found {3}ext4 "precious"[\s\S]*wipe: true/,
+	);
+	await change(ask, '"serial": "EXTRA",', '"serial": "FAST",');
+	await machine.waitFor(/bringup: provision done.*/, 300);
+	stage('a disk with foreign data was refused');
+	await machine.cut();
+	t.regex(await run(['qemu-img', 'compare', diskPath('EXTRA'), join(folder, 'precious.img')]), /identical/);
+});
+
+test.serial('after the power was cut nothing is left to do, and all of it holds', async t => {
+	t.timeout(20 * 60_000);
+	const machine = await startFor(t, setup({again: true}));
+	const [summary] = await machine.waitFor(/bringup: provision done.*/, 900, failure);
+	t.regex(summary, /provision done; nothing to do; nothing left; br0 10\.0\.2\.15/);
+	await writeEvidence('whole-second-boot.json', await machine.run(whole.login, ['bringup', 'status', '--json']));
+	await assertInForce(t, asker(machine));
+	t.regex(await machine.run(whole.login, ['cat', '/srv/data/photos/one']), /photo/);
+	await machine.powerOff(180);
+});
+
+test.serial('installed anew, the machine keeps its data disks', async t => {
+	t.timeout(30 * 60_000);
+	const anew = await buildIso('ovmf-tests/profiles/anew.yaml');
+	const machine = await startFor(t, setup({cdrom: anew.iso, cdromFirst: true}));
+	await machine.waitFor(/erase .*wipe: same-machine/, 600, failure);
+	await machine.waitFor(/bringup: install done/, 1200, failure);
+	await machine.waitFor(/bringup: provision done.*/, 1500, failure);
+	const ask = (...command: string[]) => machine.run(anew.login, command);
+	t.regex(await ask('cat', '/srv/data/photos/one'), /photo/);
+	t.regex(await ask('date', '+%Z'), /^CES?T$/m);
+	const serial = await machine.readSerial();
+	t.false(/phase (data-disks|arrays|groups|filesystems) .*: (partition|make|erase)/.test(serial));
+	await machine.powerOff(180);
+});
