@@ -114,7 +114,11 @@ test.serial(
 			again: true,
 		} as const;
 		const machine = await startFor(t, setup);
-		await machine.waitFor(/bringup: provision of profile small/, 900, /install of profile|FAILED in phase|Kernel panic/);
+		await machine.waitFor(
+			/bringup: provision of profile small/,
+			900,
+			/install of profile|FAILED in phase|Kernel panic/,
+		);
 		const summary = await waitForProvision(machine, 'node-third-boot');
 		t.regex(summary, /provision done; nothing to do; nothing left; br0 10\.0\.2\.15/);
 		const serial = await machine.readSerial();

@@ -19,7 +19,7 @@ export const schema: CliCommand = {
 			return 0;
 		}
 		await writeFile(join(values.out, 'profile.schema.json'), text);
-		await writeFile(join(values.out, 'profile.md'), formatReference());
+		await writeFile(join(values.out, 'profile.md'), await formatReference());
 		return 0;
 	},
 };

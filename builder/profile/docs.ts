@@ -1,3 +1,6 @@
+import {readFile} from 'node:fs/promises';
+import {join} from 'node:path';
+import {packageFolder} from '../paths.ts';
 import {makeJsonSchema} from './schema.ts';
 
 interface JsonSchema {
@@ -63,8 +66,25 @@ function formatRows(schema: JsonSchema, prefix: string): string[] {
 	});
 }
 
-/** docs/profile.md: every field, from the schema. */
-export function formatReference(): string {
+/** The text of a section in a shipped profile, with its comments. */
+function findSection(name: string, text: string): string | undefined {
+	const found = new RegExp(`^${name}:.*\\n(?:(?:[ \\t].*)?\\n)*`, 'm').exec(text)?.[0].trimEnd();
+	return found === undefined || found === `${name}:` ? undefined : found;
+}
+
+/** Where each section is shown: in the first of these that has it. */
+const shown = ['nas', 'homelab', 'node'];
+
+/** docs/profile.md: every field, from the schema; each section as a shipped profile has it. */
+export async function formatReference(): Promise<string> {
+	const profiles = await Promise.all(
+		shown.map(name => readFile(join(packageFolder, 'profiles', `${name}.yaml`), 'utf8')),
+	);
+	const exampleOf = (name: string): string[] => {
+		const at = profiles.findIndex(text => findSection(name, text)?.includes('\n'));
+		if (at < 0) return [];
+		return ['', `In profiles/${shown[at]}.yaml:`, '', '```yaml', findSection(name, profiles[at] ?? '') ?? '', '```'];
+	};
 	const schema = makeJsonSchema() as JsonSchema;
 	const sections = Object.entries(schema.properties ?? {}).filter(([, section]) => section.properties);
 	const scalars = {
@@ -91,6 +111,7 @@ export function formatReference(): string {
 			'',
 			...head,
 			...formatRows(section, `${name}.`),
+			...exampleOf(name),
 		]),
 		'',
 	].join('\n');
