@@ -1,8 +1,9 @@
-/** `npm run bench`: how long builds take, side by side with what they cannot be faster than. JSON to out/bench.json, a table to the screen. */
+/** `npm run bench`: how long builds take, side by side with what they cannot be faster than; with `-- --machine` also a boot with nothing to do, beside Ansible. JSON to out/bench.json, a table to the screen. */
 import {cp, mkdir, readFile, rm, writeFile} from 'node:fs/promises';
 import {homedir} from 'node:os';
 import {join, resolve} from 'node:path';
 import {run} from '../builder/run.ts';
+import {benchMachine} from './bench-machine.ts';
 
 const folder = resolve('out/bench');
 const cache = join(folder, 'cache');
@@ -27,7 +28,7 @@ const key = 'ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIEgcppmhmnOuvEPs/uZFLWyxgq4z5jb
 
 /** The shipped profile with another text in it. */
 async function writeProfile(hostname: string): Promise<void> {
-	const own = `schema: 1\nextends: ${resolve('profiles/node.yaml')}\nidentity: {hostname: ${hostname}, users: [{name: admin, sshKeys: [${key}]}]}\n`;
+	const own = `schema: 1\nextends: ${resolve('ovmf-tests/profiles/small.yaml')}\nidentity: {hostname: ${hostname}, users: [{name: admin, sshKeys: [${key}]}]}\n`;
 	await writeFile(profile, own);
 }
 
@@ -51,7 +52,7 @@ const figures: Record<string, number> = {};
 const say = (line: string) => process.stdout.write(`${line}\n`);
 const measure = async (name: string, seconds: Promise<number>) => {
 	figures[name] = Math.round((await seconds) * 1000) / 1000;
-	say(`${name.padEnd(34)} ${figures[name].toFixed(2).padStart(8)} s`);
+	say(`${name.padEnd(48)} ${figures[name].toFixed(2).padStart(8)} s`);
 };
 
 await measure('first build, packages at hand', time(build));
@@ -76,12 +77,25 @@ await measure(
 	median(5, () => run(['node', '--eval', '0'])),
 );
 
+if (process.argv.includes('--machine')) {
+	const {noop, node, playbook} = await benchMachine();
+	await measure('on the machine: nothing to do, all phases', Promise.resolve(noop));
+	await measure('on the machine: node, empty program', Promise.resolve(node));
+	await measure('on the machine: ansible-playbook, nothing to do', Promise.resolve(playbook));
+}
+
 const ratio = (a: string, b: string) => Math.round(((figures[a] ?? 0) / (figures[b] ?? 1)) * 100) / 100;
 const ratios = {
 	'text changed / cp': ratio('rebuild, text changed', 'cp of the ISO'),
 	'render / empty program': ratio('render, whole process', 'node, empty program'),
+	...('on the machine: nothing to do, all phases' in figures && {
+		'ansible-playbook / all phases': ratio(
+			'on the machine: ansible-playbook, nothing to do',
+			'on the machine: nothing to do, all phases',
+		),
+	}),
 };
-for (const [name, value] of Object.entries(ratios)) say(`${name.padEnd(34)} ${value.toFixed(2).padStart(8)}`);
+for (const [name, value] of Object.entries(ratios)) say(`${name.padEnd(48)} ${value.toFixed(2).padStart(8)}`);
 const {size} = JSON.parse(await readFile(join(folder, 'bench.manifest.json'), 'utf8')) as {size: number};
 await writeFile(
 	resolve('out/bench.json'),

@@ -1,0 +1,60 @@
+import {readFile, rm} from 'node:fs/promises';
+import {join} from 'node:path';
+import {startMachine} from '../builder/boot/machine.ts';
+import {buildIso, failure, findPort, folder, makeAssets, makeTestDisk} from './vm.ts';
+
+const median = (all: readonly number[]) => [...all].sort((a, b) => a - b)[Math.floor(all.length / 2)] ?? Number.NaN;
+
+/**
+ * Seconds that a machine takes when nothing is left to do, as its own clock says: all phases, from Node's start on; an
+ * empty program of Node; and Ansible's playbook for the same state. Medians of three.
+ */
+export async function benchMachine(): Promise<{noop: number; node: number; playbook: number}> {
+	await makeAssets();
+	const {iso, login} = await buildIso('ovmf-tests/profiles/bench.yaml');
+	const serials = {'NVME-SYSTEM': '20G', LEFT: '3G', RIGHT: '3G', FAST: '6G'};
+	const disks = Object.entries(serials).map(async ([serial, size]) => {
+		return {path: await makeTestDisk(`bench-${serial}.qcow2`, size), format: 'qcow2', bus: 'nvme', serial} as const;
+	});
+	const own = join(folder, 'bench');
+	await rm(own, {recursive: true, force: true});
+	const machine = await startMachine({
+		folder: own,
+		firmware: 'uefi',
+		memory: 4096,
+		disks: await Promise.all(disks),
+		cdrom: iso,
+		mac: '52:54:00:62:75:01',
+		wires: [{mac: '52:54:00:62:75:02', socket: join(folder, 'bench.sock'), listen: true}],
+		sshPort: await findPort(),
+		isolated: true,
+		snapshot: false,
+	});
+	try {
+		await machine.waitFor(/bringup: provision done.*/, 2400, failure);
+		const ask = (...command: string[]) => machine.run(login, command);
+		const program = await readFile('ovmf-tests/bench-playbook.yaml', 'utf8');
+		await ask('node', '-e', `require('fs').writeFileSync('/tmp/state.yaml', ${JSON.stringify(program)})`);
+		const clock = async (...command: string[]) => {
+			const text = await ask(
+				'sudo',
+				'bash',
+				'-c',
+				`exec 2>&1; TIMEFORMAT=%R; time ${command.join(' ')} >/dev/null 2>&1`,
+			);
+			return Number(text.trim());
+		};
+		const rounds = async (...command: string[]) => {
+			const all: number[] = [];
+			for (let round = 0; round < 3; round++) all.push(await clock(...command));
+			return median(all);
+		};
+		await clock('ansible-playbook', '-i', 'localhost,', '/tmp/state.yaml');
+		const playbook = await rounds('ansible-playbook', '-i', 'localhost,', '/tmp/state.yaml');
+		const whole = await rounds('bringup', 'plan');
+		const node = await rounds('node', '--eval', '0');
+		return {noop: whole - node, node, playbook};
+	} finally {
+		await machine.cut();
+	}
+}
