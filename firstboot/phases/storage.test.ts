@@ -138,6 +138,25 @@ test('what runs on a disk that is erased is stopped first, from the top', async 
 	for (const why of whys(steps).slice(0, 3)) t.regex(why, /EXAMPLE HDD, LEFT/);
 });
 
+test('an array that lies on two disks that are erased is stopped once, before either is', async t => {
+	const old = ['b', 'c'].map((letter, at) => {
+		const member = part(`sd${letter}1`, 'old', {...raid, children: [md({name: 'md0', fstype: 'ext4'})]});
+		return disk(`sd${letter}`, at === 0 ? 'LEFT' : 'RIGHT', {pttype: 'gpt', children: [member]});
+	});
+	const fields = {disks: {left: {serial: 'LEFT', wipe: true}, right: {serial: 'RIGHT', wipe: true}}};
+	const commands = commandsOf(await planOne('data-disks', fields, machine([system, ...old])));
+	t.deepEqual(
+		commands.filter(command => /mdadm|wipefs --all/.test(command)),
+		[
+			'mdadm --stop /dev/md0',
+			'wipefs --all /dev/sdb1',
+			'wipefs --all /dev/disk/by-diskseq/2',
+			'wipefs --all /dev/sdc1',
+			'wipefs --all /dev/disk/by-diskseq/3',
+		],
+	);
+});
+
 test('a file system of xfs that a power cut left half-made is removed and made again', async t => {
 	const half = machine([system, left, right, volumes({fstype: 'xfs', label: 'unfinished'}, ext4)], report());
 	t.deepEqual(commandsOf(await planOne('filesystems', given, half)), [
