@@ -157,14 +157,22 @@ test('an array that lies on two disks that are erased is stopped once, before ei
 	);
 });
 
+const half = [system, left, right, volumes({fstype: 'xfs', label: 'unfinished'}, ext4)];
+const readImages = 'wipefs --no-act --json /dev/vg0/images';
+
 test('a file system of xfs that a power cut left half-made is removed and made again', async t => {
-	const half = machine([system, left, right, volumes({fstype: 'xfs', label: 'unfinished'}, ext4)], report());
-	t.deepEqual(commandsOf(await planOne('filesystems', given, half)), [
+	const found = machine(half, {[readImages]: {signatures: [{type: 'xfs', uuid: null, label: 'unfinished'}]}});
+	t.deepEqual(commandsOf(await planOne('filesystems', given, found)), [
 		'wipefs --all /dev/vg0/images',
 		'mkfs.xfs -q -L unfinished /dev/vg0/images',
 		'xfs_admin -L images /dev/vg0/images',
 		'udevadm settle',
 	]);
+});
+
+test('a file system that only udev takes for half-made is not erased', async t => {
+	const found = machine(half, {[readImages]: {signatures: [{type: 'xfs', uuid: null, label: 'images'}]}});
+	t.deepEqual(await planOne('filesystems', given, found), []);
 });
 
 test('a blank disk in the place of a dead one is added to its array', async t => {
