@@ -6,6 +6,7 @@ test('a record answers as the machine did, and holds no private key and no passw
 	const real = probeRecord({
 		commands: {'getent shadow': 'root:*:1::\nadmin:$y$j9T$salt$hash:1::\n', 'uname --nodename': 'node\n'},
 		files: {
+			'/etc/shadow': 'root:*:1::\nadmin:$y$j9T$salt$hash:1::\n',
 			'/etc/ssh/ssh_host_rsa_key': key,
 			'/etc/bringup/secrets/env-X': 'secret',
 			'/home/web/secretsdata.json': '{"id": "c2VjcmV0"}',
@@ -21,8 +22,13 @@ test('a record answers as the machine did, and holds no private key and no passw
 	t.is(await probe.read('/absent'), undefined);
 	await probe.output(['uname', '--nodename']);
 	await probe.read('/etc/hostname');
+	t.regex((await probe.read('/etc/shadow')) ?? '', /salt/);
 	t.deepEqual(record, {
 		commands: {'getent shadow': 'root:*:1::\nadmin:(hash):1::\n', 'uname --nodename': 'node\n'},
-		files: {'/etc/ssh/ssh_host_rsa_key': '-----END OPENSSH PRIVATE KEY-----\n', '/etc/hostname': 'node\n'},
+		files: {
+			'/etc/ssh/ssh_host_rsa_key': '-----END OPENSSH PRIVATE KEY-----\n',
+			'/etc/hostname': 'node\n',
+			'/etc/shadow': 'root:*:1::\nadmin:(hash):1::\n',
+		},
 	});
 });

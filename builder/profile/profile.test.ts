@@ -172,6 +172,11 @@ const table: [title: string, yaml: string, fault: string | RegExp][] = [
 		/storage\.disks\.a: the selector is empty and would match any disk/,
 	],
 	[
+		"a data disk whose partition would have the name of one of the system's",
+		`${whole}storage: {disks: {root: {serial: A}}, filesystems: {d: {on: root, type: xfs, mount: /srv/d}}}\n`,
+		/storage\.disks\.root: bringup-root is a partition of the system disk; take another name/,
+	],
+	[
 		'a disk in two arrays',
 		`${whole}storage: {disks: {a: {serial: A}, b: {serial: B}}, arrays: {m: {level: raid1, members: [a, b]}, n: {level: raid1, members: [a, b]}}, filesystems: {d: {on: m, type: xfs, mount: /srv/d}, e: {on: n, type: xfs, mount: /srv/e}}}\n`,
 		/storage\.arrays\.n\.members\[0\]: a is used by m already/,

@@ -6,6 +6,9 @@ type Storage = NonNullable<Sections['storage']>;
 /** The fewest members that each level has. */
 const fewest = {raid1: 2, raid5: 3, raid6: 4, raid10: 2};
 
+/** Data disks share the names of partitions, bringup-NAME, with the system disk, which has these. */
+const systemPartitions = ['bios', 'esp', 'root', 'installing'];
+
 interface Use {
 	name: string;
 	path: FieldPath;
@@ -81,7 +84,12 @@ function checkFileSystems({filesystems}: Storage): FalseFact[] {
 /** What is wrong with the section storage as a whole. */
 export function checkStorage(storage: Storage): FalseFact[] {
 	const {disks, arrays, groups} = storage;
-	const faults: FalseFact[] = [];
+	const faults: FalseFact[] = systemPartitions
+		.filter(name => disks[name])
+		.map(name => ({
+			path: ['storage', 'disks', name],
+			message: `bringup-${name} is a partition of the system disk; take another name`,
+		}));
 	for (const [name, {level, members}] of Object.entries(arrays)) {
 		const path = ['storage', 'arrays', name];
 		if (disks[name]) faults.push({path, message: `a disk is called ${name} too`});

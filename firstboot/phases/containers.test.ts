@@ -1,5 +1,5 @@
 import test from 'ava';
-import type {Probe, Step} from '../phase.ts';
+import {listEnabled, listUnits, type Probe, type Step} from '../phase.ts';
 import {formatUnits} from '../quadlet.ts';
 import {probeRecord, type RecordedMachine} from '../record.ts';
 import {containers} from './containers.ts';
@@ -33,7 +33,7 @@ const config = parse(web);
 const folder = '/etc/containers/systemd/users';
 const storage = '/home/web/.local/share/containers/storage';
 const list = `find /home ${folder} -path /home/*/* -prune -o -printf %p\\t%y\\t%l\\n`;
-const managers = 'systemctl show --property=Id,ActiveState,NeedDaemonReload bringup.service user@2001.service';
+const [units, enabled] = [listUnits.join(' '), listEnabled.join(' ')];
 const asWeb = 'setpriv --reuid=web --regid=web --init-groups env XDG_RUNTIME_DIR=/run/user/2001 systemctl --user';
 const show = `${asWeb} show --property=Id,LoadState,ActiveState,NeedDaemonReload,InactiveExitTimestampMonotonic,Type,Job`;
 const services = `${show} web.service once.service data-volume.service`;
@@ -50,8 +50,9 @@ const done: RecordedMachine = {
 			...['note.txt', 'web.container', 'once.container', 'data.volume'].map(name => `${folder}/2001/${name}\tf\t`),
 			'',
 		].join('\n'),
-		[managers]:
-			'Id=bringup.service\nActiveState=activating\nNeedDaemonReload=no\n\nId=user@2001.service\nActiveState=active\nNeedDaemonReload=no\n',
+		[units]:
+			'bringup.service loaded activating start Configure this machine\nuser@2001.service loaded active running User Manager for UID 2001\n',
+		[enabled]: 'bringup.service\n',
 		[services]: [
 			state('web.service', 'active'),
 			state('once.service', 'inactive', oneshot),
@@ -90,8 +91,8 @@ function machine(commands: Record<string, unknown> = {}, files: Record<string, s
 const blank = probeRecord({
 	commands: {
 		[list]: `/home\td\t\n/home/admin\td\t\n${folder}\td\t\n`,
-		[managers]:
-			'Id=bringup.service\nActiveState=activating\nNeedDaemonReload=no\n\nId=user@2001.service\nActiveState=inactive\nNeedDaemonReload=no\n',
+		[units]: 'bringup.service loaded activating start Configure this machine\n',
+		[enabled]: 'bringup.service\n',
 	},
 	files: {
 		'/etc/passwd': 'root:x:0:0:root:/root:/bin/bash\nadmin:x:1000:1000::/home/admin:/bin/bash\n',
@@ -263,6 +264,7 @@ test('a name or number that is taken is told, with who has it', async t => {
 test('a machine that cannot answer is not taken for a blank one', async t => {
 	const mute: Probe = {...machine(), output: () => Promise.reject(new Error('find exited with 1'))};
 	await t.throwsAsync(containers.plan(config, mute), {message: 'find exited with 1'});
+	await t.throwsAsync(containers.plan(config, machine({[units]: undefined})), {message: /no answer to: systemctl/});
 	await t.throwsAsync(containers.plan(config, machine({}, {'/etc/passwd': undefined})), {
 		message: '/etc/passwd is missing',
 	});

@@ -3,6 +3,13 @@ import {readSignatures} from '../layout.ts';
 import type {Phase, Probe, Step} from '../phase.ts';
 import {chooseDataDisks, findPartition, partitionLabel, storageSchema} from '../volumes.ts';
 
+interface DiskPlan {
+	/** Stops what runs on the disk. */
+	stop: Step[];
+	/** Erases the disk and partitions it. */
+	make: Step[];
+}
+
 const describe = ({name, model, serial}: Disk) => `${name} (${[model, serial].filter(Boolean).join(', ')})`;
 
 function refuse(name: string, disk: Disk): Error {
@@ -31,15 +38,15 @@ function planStop(devices: readonly Node[], what: string): Step[] {
 	});
 }
 
-function planWipe(name: string, disk: Disk, node: Node): Step[] {
+function planWipe(name: string, disk: Disk, node: Node): DiskPlan {
 	const what = `${disk.contents} on ${describe(disk)}; storage.disks.${name}.wipe`;
 	const partitions = flatten(node).filter(({type}) => type === 'part');
-	return [
-		...planStop(flatten(node).slice(1), what),
-		...[...partitions.map(({path}) => path), disk.path].map(
+	return {
+		stop: planStop(flatten(node).slice(1), what),
+		make: [...partitions.map(({path}) => path), disk.path].map(
 			(path): Step => ({do: 'run', command: ['wipefs', '--all', path], why: `erase ${what}: ${path}`}),
 		),
-	];
+	};
 }
 
 async function planDisk(
@@ -48,18 +55,18 @@ async function planDisk(
 	wipe: boolean,
 	devices: readonly Node[],
 	probe: Probe,
-): Promise<Step[]> {
+): Promise<DiskPlan> {
 	const node = devices.find(device => device.name === disk.name) as Node;
 	const ours = findPartition(devices, name);
-	if (ours && flatten(node).includes(ours)) return [];
+	if (ours && flatten(node).includes(ours)) return {stop: [], make: []};
 	if (ours)
 		throw new Error(
 			`the partition ${partitionLabel(name)} is on ${ours.path}, and storage.disks.${name} is ${describe(disk)}`,
 		);
 	const blank = disk.contents === 'empty' && (await readSignatures(probe, disk.path)).length === 0;
 	if (!blank && !wipe) throw refuse(name, disk);
-	return [
-		...(blank ? [] : planWipe(name, disk, node)),
+	const {stop, make} = blank ? {stop: [], make: []} : planWipe(name, disk, node);
+	const table: Step[] = [
 		{
 			do: 'run',
 			// Signatures inside the new partition are kept unless the profile gave the disk's content up: what is made on it refuses them.
@@ -69,6 +76,7 @@ async function planDisk(
 		},
 		{do: 'run', command: ['udevadm', 'settle'], why: 'let udev see the partition'},
 	];
+	return {stop, make: [...make, ...table]};
 }
 
 /** Gives every data disk the one partition that the rest is made on. */
@@ -78,9 +86,13 @@ export const dataDisks: Phase<typeof storageSchema> = {
 	async plan(storage, probe) {
 		const chosen = await chooseDataDisks(storage, probe);
 		const devices = await readBlockDevices(probe);
-		const steps = [...chosen].map(([name, disk]) =>
-			planDisk(name, disk, storage.disks[name]?.wipe ?? false, devices, probe),
+		const plans = await Promise.all(
+			[...chosen].map(([name, disk]) => planDisk(name, disk, storage.disks[name]?.wipe ?? false, devices, probe)),
 		);
-		return (await Promise.all(steps)).flat();
+		// What lies on two of the disks is stopped once, and before either is erased.
+		const stops = new Map(
+			plans.flatMap(({stop}) => stop).map(step => [step.do === 'run' ? step.command.join(' ') : '', step]),
+		);
+		return [...stops.values(), ...plans.flatMap(({make}) => make)];
 	},
 };

@@ -1,3 +1,4 @@
+import {readSignatures} from '../layout.ts';
 import type {Command, Phase, Probe, Step} from '../phase.ts';
 import {devicePath, type FileSystem, formatDifference, readContent, type Storage, storageSchema} from '../volumes.ts';
 
@@ -23,11 +24,26 @@ function listMake(name: string, {type, raid}: FileSystem, devices: readonly stri
 const metadata = (raid: string, devices: readonly string[]) =>
 	devices.length > 1 ? ['--metadata', raid === 'single' ? 'raid1' : raid] : [];
 
+/** What stands on each device. Before one is erased as half-made it is read itself: udev may still know the label of before. */
+async function readContents(
+	storage: Storage,
+	on: readonly string[],
+	probe: Probe,
+): Promise<({type: string; label: string | null} | undefined)[]> {
+	return Promise.all(
+		on.map(async one => {
+			const [found] = await readContent(storage, one, probe);
+			if (found?.type !== 'xfs' || found.label !== unfinished) return found;
+			return (await readSignatures(probe, devicePath(storage, one)))[0];
+		}),
+	);
+}
+
 async function planFileSystem(storage: Storage, name: string, probe: Probe): Promise<Step[]> {
 	const system = storage.filesystems[name] as FileSystem;
 	const on = [system.on].flat();
 	const devices = on.map(one => devicePath(storage, one));
-	const contents = (await Promise.all(on.map(one => readContent(storage, one, probe)))).map(found => found[0]);
+	const contents = await readContents(storage, on, probe);
 	if (contents.every(found => found?.type === system.type && found.label === name)) return [];
 	const half = system.type === 'xfs' && contents[0]?.type === 'xfs' && contents[0].label === unfinished;
 	if (!half && contents.some(Boolean))

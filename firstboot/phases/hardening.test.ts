@@ -1,32 +1,23 @@
 import test from 'ava';
-import type {Step} from '../phase.ts';
+import {listEnabled, listUnits, type Step} from '../phase.ts';
 import {probeRecord, type RecordedMachine} from '../record.ts';
 import {hardening, hardeningSchema} from './hardening.ts';
 
-const shown =
-	'systemctl show --property=Id,UnitFileState,ActiveState,NeedDaemonReload fail2ban.service systemd-timesyncd.service apt-daily.timer apt-daily-upgrade.timer bringup-reboot.timer';
+const [units, enabled] = [listUnits.join(' '), listEnabled.join(' ')];
 const journals = 'find /var/log -maxdepth 2 -path /var/log/journal/*';
 const id = '0123456789abcdef0123456789abcdef';
 const hash = '$6$0123456789abcdef$abc';
 
-type States = Record<string, [file: string, active: string]>;
-
-/** What systemctl says; a timer that no file is there for has no file state. */
-function show(states: States, stale = 'no'): string {
-	return Object.entries(states)
-		.map(
-			([name, [file, active]]) =>
-				`Id=${name}\nActiveState=${active}\nUnitFileState=${file}\nNeedDaemonReload=${stale}\n`,
-		)
-		.join('\n');
-}
-
-const before: States = {
-	'fail2ban.service': ['disabled', 'inactive'],
-	'systemd-timesyncd.service': ['enabled', 'active'],
-	'apt-daily.timer': ['enabled', 'active'],
-	'apt-daily-upgrade.timer': ['enabled', 'active'],
-	'bringup-reboot.timer': ['', 'inactive'],
+/** What systemctl and find say of units that run and start at boot, in the form of Debian 13. */
+const states = {
+	[units]: [
+		'fail2ban.service loaded inactive dead Fail2Ban Service',
+		'systemd-timesyncd.service loaded active running Network Time Synchronization',
+		'apt-daily-upgrade.timer loaded active waiting Daily apt upgrade and clean activities',
+		'apt-daily.timer loaded active waiting Daily apt download activities',
+		'',
+	].join('\n'),
+	[enabled]: 'systemd-timesyncd.service\napt-daily.timer\napt-daily-upgrade.timer\n',
 };
 
 const kernel: Record<string, string> = {
@@ -38,7 +29,7 @@ const kernel: Record<string, string> = {
 };
 
 const blank: RecordedMachine = {
-	commands: {[shown]: show(before), [journals]: `/var/log/journal/${id}\n`},
+	commands: {...states, [journals]: `/var/log/journal/${id}\n`},
 	files: {
 		...kernel,
 		'/etc/machine-id': `${id}\n`,
@@ -51,7 +42,7 @@ const blank: RecordedMachine = {
 /** The machine after the steps; of the programs, what the tests need of their effect. */
 function perform(machine: RecordedMachine, steps: readonly Step[]): RecordedMachine {
 	const files = {...machine.files};
-	let units = String(machine.commands[shown]);
+	const commands = {...machine.commands};
 	for (const step of steps) {
 		if (step.do === 'write') files[step.path] = step.content;
 		if (step.do !== 'run') continue;
@@ -64,11 +55,13 @@ function perform(machine: RecordedMachine, steps: readonly Step[]): RecordedMach
 		}
 		if (program === 'chpasswd')
 			files['/etc/shadow'] = files['/etc/shadow']?.replace('recovery:*', `${step.stdin?.trim()}`) ?? '';
-		if (program === 'systemctl' && args[0] === 'enable')
-			units = units.replace(
-				new RegExp(`(Id=${last}\nActiveState=).*\nUnitFileState=.*`),
-				'$1active\nUnitFileState=enabled',
-			);
+		if (program === 'systemctl' && args[0] === 'enable') {
+			const others = String(commands[units])
+				.split('\n')
+				.filter(line => !line.startsWith(`${last} `));
+			commands[units] = [`${last} loaded active running`, ...others].join('\n');
+			commands[enabled] = `${last}\n${commands[enabled]}`;
+		}
 		if (program === 'sysctl') {
 			for (const line of files['/etc/sysctl.d/60-bringup.conf']?.trim().split('\n') ?? []) {
 				const [key = '', value] = line.split(' = ');
@@ -76,7 +69,7 @@ function perform(machine: RecordedMachine, steps: readonly Step[]): RecordedMach
 			}
 		}
 	}
-	return {commands: {...machine.commands, [shown]: units}, files};
+	return {commands, files};
 }
 
 const planFor = (given: object, machine: RecordedMachine) =>
@@ -159,16 +152,28 @@ test('updates come from the security archive only, and the machine reboots in it
 	t.is(written(await planFor({}, blank), '/etc/systemd/system/bringup-reboot.timer'), '');
 });
 
-test('a timer that systemd has not read again is read again; one that nobody wants is stopped', async t => {
+test('a timer whose file has changed is read again and restarted; one that nobody wants is stopped', async t => {
 	const done = perform(blank, await planFor(all, blank));
-	const states: States = {
-		...before,
-		'fail2ban.service': ['enabled', 'active'],
-		'bringup-reboot.timer': ['enabled', 'active'],
-	};
-	const stale = {...done, commands: {...done.commands, [shown]: show(states, 'yes')}};
-	t.deepEqual(whys(await planFor(all, stale)), ['let systemd read its files again', 'start bringup-reboot.timer']);
-	t.deepEqual(whys(await planFor({...all, updates: {}}, done)), ['have no reboot by itself']);
+	const later = {...all, updates: {reboot: {window: '02:00-03:00'}}};
+	t.deepEqual(whys(await planFor(later, done)), [
+		'write when it reboots: 02:00-03:00',
+		'let systemd read its files again',
+		'let the timer take it',
+	]);
+	const stopped = await planFor({...all, updates: {}}, done);
+	t.deepEqual(whys(stopped), ['have no reboot by itself']);
+	t.deepEqual(stopped[0]?.do === 'run' ? stopped[0].command.slice(1, 3) : [], ['disable', '--now']);
+});
+
+test('a service that runs and would not start at boot is enabled, and one that starts at boot and does not run', async t => {
+	const done = perform(blank, await planFor(all, blank));
+	const without = (list: string) => ({
+		...done,
+		commands: {...done.commands, [list]: String(done.commands[list]).replaceAll(/^fail2ban\.service.*\n/gm, '')},
+	});
+	for (const list of [units, enabled])
+		t.deepEqual(whys(await planFor(all, without(list))), ['start fail2ban.service'], list);
+	t.deepEqual(whys(await planFor({...all, fail2ban: false}, without(units))), ['stop fail2ban.service']);
 });
 
 test('core dumps go nowhere, or where the package of systemd-coredump says', async t => {
@@ -192,9 +197,10 @@ test('a journal that is in memory is moved to the disk', async t => {
 });
 
 test('a machine that cannot say what runs is not planned for', async t => {
-	await t.throwsAsync(planFor({}, {...blank, commands: {...blank.commands, [shown]: ''}}), {
-		message: /systemctl says nothing about/,
-	});
+	for (const list of [units, enabled])
+		await t.throwsAsync(planFor({}, {...blank, commands: {...blank.commands, [list]: undefined}}), {
+			message: /has no answer to: (systemctl list-units|find \/etc\/systemd)/,
+		});
 	await t.throwsAsync(planFor({}, {...blank, commands: {}}));
 });
 

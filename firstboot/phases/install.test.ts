@@ -1,6 +1,6 @@
 import {readFileSync} from 'node:fs';
 import test from 'ava';
-import {installSchema} from '../disks.ts';
+import {installSchema, listBlockDevices} from '../disks.ts';
 import {type Layout, readLayout, unfinishedName} from '../layout.ts';
 import type {Phase, Probe, Step} from '../phase.ts';
 import {probeRecord, type RecordedMachine} from '../record.ts';
@@ -244,32 +244,34 @@ test('the disk is picked once, and why is on record', async t => {
 	t.deepEqual(await disk.plan(config, again), []);
 });
 
-const running = {
-	'lsblk --json --output NAME,PATH,TYPE,MOUNTPOINTS': {
-		blockdevices: [
-			{
-				path: '/dev/nvme0n1',
-				type: 'disk',
-				mountpoints: [null],
-				children: [{path: '/dev/nvme0n1p3', type: 'part', mountpoints: ['/']}],
-			},
-		],
-	},
-};
-
+/** The installed machine: its disk by the kernel's name, with the root partition under a name. */
 function onRunning(name: string): Record<string, unknown> {
 	const asked = Object.entries(table({name})).map(([command, answer]) => [
 		command.replace(device, '/dev/nvme0n1'),
 		answer,
 	]);
-	return {...running, ...Object.fromEntries(asked)};
+	const parts = [['bringup-bios'], ['BRINGUP-ESP', '/boot/efi'], [name, '/']].map(([partlabel, mount], index) => ({
+		path: `/dev/nvme0n1p${index + 1}`,
+		type: 'part',
+		partlabel,
+		mountpoints: [mount ?? null],
+	}));
+	const disk = {path: '/dev/nvme0n1', type: 'disk', partlabel: null, mountpoints: [null], children: parts};
+	return {[listBlockDevices.join(' ')]: {blockdevices: [disk]}, ...Object.fromEntries(asked)};
 }
 
 test('the first boot seals the install, later ones do nothing', async t => {
 	t.deepEqual(commandsOf(await seal.plan(config, machine(onRunning(unfinishedName)))), [
 		'sfdisk --no-reread --no-tell-kernel --part-label /dev/nvme0n1 3 bringup-root',
 	]);
-	t.deepEqual(await seal.plan(config, machine(onRunning('bringup-root'))), []);
+	const {[listBlockDevices.join(' ')]: later} = onRunning('bringup-root');
+	t.deepEqual(await seal.plan(config, machine({[listBlockDevices.join(' ')]: later})), []);
+});
+
+test("what udev remembers of a table is not enough to seal it: the disk's own counts", async t => {
+	const {[listBlockDevices.join(' ')]: stale} = onRunning(unfinishedName);
+	const sealed = {...onRunning('bringup-root'), [listBlockDevices.join(' ')]: stale};
+	t.deepEqual(await seal.plan(config, machine(sealed)), []);
 });
 
 test('no phase of the install takes a tool that cannot answer for a machine with nothing on it', async t => {

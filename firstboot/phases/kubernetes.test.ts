@@ -3,7 +3,7 @@ import test from 'ava';
 import {assetPath} from '../assets.ts';
 import {authorityFiles, clusterSecrets, type Kubernetes, kubernetesSchema, startedPath} from '../k3s.ts';
 import {listK3sFiles} from '../listing.ts';
-import type {Probe, Step} from '../phase.ts';
+import {listEnabled, type Probe, type Step} from '../phase.ts';
 import {probeRecord, type RecordedMachine} from '../record.ts';
 import {kubernetes} from './kubernetes.ts';
 
@@ -28,14 +28,13 @@ const agent = kubernetesSchema.parse({
 
 const listAssets = 'find /var/lib/bringup -maxdepth 2 -path /var/lib/bringup/assets/*';
 const [binary, images] = [assetPath(server.binary), assetPath(server.images[archive] ?? server.binary)];
-const list = listK3sFiles.join(' ');
-const show = (unit: string) =>
-	`systemctl show --property=UnitFileState,ActiveState,SubState,NRestarts,NeedDaemonReload,Job ${unit}`;
+const [list, enabled] = [listK3sFiles.join(' '), listEnabled.join(' ')];
+const show = (unit: string) => `systemctl show --property=ActiveState,SubState,NRestarts,NeedDaemonReload,Job ${unit}`;
 const state = (fields: string) => fields.split(' ').join('\n');
-const running = state('NRestarts=0 ActiveState=active SubState=running UnitFileState=enabled NeedDaemonReload=no');
-const starting = state('NRestarts=0 ActiveState=activating SubState=start UnitFileState=enabled NeedDaemonReload=no');
-const queued = state('Job=77 NRestarts=0 ActiveState=inactive SubState=dead UnitFileState=enabled NeedDaemonReload=no');
-const looping = state('NRestarts=9 ActiveState=activating SubState=auto-restart UnitFileState=enabled');
+const running = state('NRestarts=0 ActiveState=active SubState=running NeedDaemonReload=no');
+const starting = state('NRestarts=0 ActiveState=activating SubState=start NeedDaemonReload=no');
+const queued = state('Job=77 NRestarts=0 ActiveState=inactive SubState=dead NeedDaemonReload=no');
+const looping = state('NRestarts=9 ActiveState=activating SubState=auto-restart');
 
 const line = (path: string, size = '4096', target = '') => `${path}\t${size}\t1700000000.0000000000\t${target}`;
 const assetLines = [line(binary, '70000000'), line(images, '200000000')];
@@ -58,11 +57,16 @@ function machine(commands: Record<string, unknown> = {}, files: Record<string, s
 		[list]: `${assetLines.join('\n')}\n`,
 		[listAssets]: `${binary}\n${images}\n`,
 		[readNames]: manifest,
-		'uname --nodename': 'Node-1\n',
 	};
 	return probeRecord({
 		commands: {...blank.commands, ...brought, ...commands},
-		files: {...blank.files, ...secrets, '/usr/lib/systemd/system/systemd-resolved.service': '[Unit]\n', ...files},
+		files: {
+			...blank.files,
+			...secrets,
+			'/usr/lib/systemd/system/systemd-resolved.service': '[Unit]\n',
+			'/proc/sys/kernel/hostname': 'Node-1\n',
+			...files,
+		},
 	});
 }
 
@@ -79,6 +83,7 @@ async function finish(config: Kubernetes): Promise<Record<string, string>> {
 const done = (commands: Record<string, unknown> = {}) => ({
 	[list]: `${doneLines.join('\n')}\n`,
 	[show('k3s.service')]: running,
+	[enabled]: 'k3s.service\n',
 	...commands,
 });
 
@@ -135,7 +140,7 @@ test('a finished machine needs nothing: running, starting, or waiting for the ne
 
 test('cut before the start: the service is started and seen through', async t => {
 	const files = await finish(server);
-	const stopped = done({[show('k3s.service')]: 'ActiveState=inactive\nUnitFileState=\nNeedDaemonReload=yes\n'});
+	const stopped = done({[show('k3s.service')]: 'ActiveState=inactive\nNeedDaemonReload=yes\n', [enabled]: ''});
 	t.deepEqual(whys(await kubernetes.plan(server, machine(stopped, {...files, '/var/lib/bringup/k3s.seen': ''}))), [
 		'let systemd read k3s.service',
 		'start k3s.service at every boot',
@@ -261,7 +266,7 @@ test('a secret in the registries is put in on the machine, in a file of mode 060
 });
 
 test('a machine that cannot answer is not taken for a blank one', async t => {
-	for (const command of [list, show('k3s.service')])
+	for (const command of [list, show('k3s.service'), enabled])
 		await t.throwsAsync(kubernetes.plan(server, machine({[command]: undefined})), {message: /has no answer/});
 });
 
