@@ -12,13 +12,10 @@ export interface Workstation {
 }
 
 type AnyUser = ProfileFields['identity']['users'][number];
-type User = Omit<AnyUser, 'sshKeys'> & {sshKeys: string[]};
-
-/** A profile in which nothing is left to the workstation. */
+/** A profile in which nothing is left to the workstation, but for its keys where it has none. */
 export interface CompleteProfile extends Omit<Profile, 'fields'> {
-	fields: Omit<ProfileFields, 'debian' | 'identity'> & {
+	fields: Omit<ProfileFields, 'debian'> & {
 		debian: ProfileFields['debian'] & {mirror: string; securityMirror: string};
-		identity: Omit<ProfileFields['identity'], 'users'> & {users: User[]};
 	};
 }
 
@@ -32,7 +29,7 @@ export function wantsKeys({fields}: Profile): boolean {
 /** The domains with the workstation's keys where a seed asks for them. */
 function fillSeeds(
 	virtualization: ProfileFields['virtualization'],
-	fill: (user: AnyUser) => User,
+	fill: (user: AnyUser) => AnyUser,
 ): typeof virtualization {
 	if (!virtualization) return undefined;
 	const domains = Object.entries(virtualization.domains).map(([name, {seed, ...domain}]) => {
@@ -64,9 +61,10 @@ export function completeProfile(profile: Profile, workstation: Workstation): Com
 		});
 	}
 	if (mirror === undefined || securityMirror === undefined) return faults;
-	const fill = (user: AnyUser): User => ({
+	const keys = workstation.sshKeys;
+	const fill = (user: AnyUser): AnyUser => ({
 		...user,
-		sshKeys: user.sshKeys === 'auto' ? [...workstation.sshKeys] : user.sshKeys,
+		sshKeys: user.sshKeys === 'auto' && keys.length > 0 ? [...keys] : user.sshKeys,
 	});
 	const virtualization = fillSeeds(profile.fields.virtualization, fill);
 	return {

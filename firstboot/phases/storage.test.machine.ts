@@ -8,7 +8,7 @@ import {storageSchema} from '../volumes.ts';
 const fullReport = [
 	'lvm fullreport --reportformat json --units b --nosuffix --configreport vg --options vg_name',
 	'--configreport pv --options pv_name,vg_name --configreport lv --options vg_name,lv_name,lv_size',
-	'--configreport pvseg --options  --configreport seg --options ',
+	'--configreport pvseg --options pvseg_start --configreport seg --options seg_start',
 ].join(' ');
 
 /** Asks where something is mounted. */
