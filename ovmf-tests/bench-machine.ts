@@ -32,16 +32,11 @@ export async function benchMachine(): Promise<{noop: number; node: number; playb
 	});
 	try {
 		await machine.waitFor(/bringup: provision done.*/, 2400, failure);
-		const ask = (...command: string[]) => machine.run(login, command);
 		const program = await readFile('ovmf-tests/bench-playbook.yaml', 'utf8');
-		await ask('node', '-e', `require('fs').writeFileSync('/tmp/state.yaml', ${JSON.stringify(program)})`);
+		await machine.run(login, ['tee', '/tmp/state.yaml'], program);
 		const clock = async (...command: string[]) => {
-			const text = await ask(
-				'sudo',
-				'bash',
-				'-c',
-				`exec 2>&1; TIMEFORMAT=%R; time ${command.join(' ')} >/dev/null 2>&1`,
-			);
+			const script = `exec 2>&1; TIMEFORMAT=%R; time ${command.join(' ')} >/dev/null 2>&1`;
+			const text = await machine.run(login, ['sudo', 'bash'], script);
 			return Number(text.trim());
 		};
 		const rounds = async (...command: string[]) => {

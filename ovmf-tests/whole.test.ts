@@ -108,6 +108,48 @@ async function assertInForce(t: ExecutionContext, ask: Ask): Promise<void> {
 	t.regex(await ask('sudo', 'sshd', '-T'), /^passwordauthentication no$/m);
 }
 
+/** A pod on a bridge as containerd makes it, and a thing in VLAN 30: each in a network namespace, and what reaches what. */
+const zones = `
+set -e
+if ! ip netns list | grep -q pod; then
+	sysctl -q net.ipv4.ip_forward=1
+	ip link add cni0 type bridge
+	ip address add 10.42.0.1/24 dev cni0
+	ip link set cni0 up
+	ip link add flannel.1 type dummy
+	for name in pod thing; do
+		ip netns add $name
+		ip link add $name-0 type veth peer name eth0 netns $name
+		ip link set $name-0 up
+		ip -n $name link set eth0 up
+	done
+	ip link set pod-0 master cni0
+	ip link set thing-0 master br0
+	bridge vlan del dev thing-0 vid 1
+	bridge vlan add dev thing-0 vid 30 pvid untagged
+	ip -n pod address add 10.42.0.2/24 dev eth0
+	ip -n pod route add default via 10.42.0.1
+	ip -n thing address add 198.51.100.60/24 dev eth0
+	ip -n thing route add default via 198.51.100.1
+fi
+try() { if timeout 8 ip netns exec "$@" >/dev/null 2>&1; then echo "$what: yes"; else echo "$what: no"; fi; }
+what='a thing reaches its gateway'; try thing ping -c 2 -W 3 198.51.100.1
+what='a thing reaches SSH'; try thing nc -z -w 3 198.51.100.1 22
+what='a thing reaches a pod'; try thing ping -c 2 -W 3 10.42.0.2
+what='a pod reaches the machine'; try pod nc -z -w 3 10.42.0.1 22
+what='a pod reaches a thing'; try pod ping -c 2 -W 3 198.51.100.60
+`;
+
+async function assertZones(t: ExecutionContext, machine: Machine): Promise<void> {
+	t.deepEqual((await machine.run(whole.login, ['sudo', 'bash'], zones)).trim().split('\n'), [
+		'a thing reaches its gateway: yes',
+		'a thing reaches SSH: no',
+		'a thing reaches a pod: no',
+		'a pod reaches the machine: yes',
+		'a pod reaches a thing: no',
+	]);
+}
+
 /** Lets a second machine on the same wire try what it may and what it may not. */
 async function assertFromOutside(t: ExecutionContext): Promise<void> {
 	const text = await readFile(whole.iso.replace(/\.iso$/, '.manifest.json'), 'utf8');
@@ -152,11 +194,13 @@ test.serial('every phase of the shipped profiles, on one machine, in one unatten
 	await writeEvidence('whole-first-boot.json', await ask('bringup', 'status', '--json'));
 	await assertInForce(t, ask);
 	stage('in force, asked from inside');
+	await assertZones(t, machine);
 	await assertFromOutside(t);
 	stage('in force, asked from outside');
 
 	await ask('sudo', 'systemctl', 'restart', 'nftables', 'libvirtd');
 	await assertInForce(t, ask);
+	await assertZones(t, machine);
 	t.regex(await ask('sudo', 'bringup', 'plan'), /^(\S+: nothing to do\n)+$/);
 	stage('in force after nftables and libvirtd have started anew');
 

@@ -74,8 +74,8 @@ export class Machine {
 		}
 	}
 
-	/** Runs a program in the machine over SSH and gives its standard output. Throws a ProgramError when it fails. */
-	async run(login: Login, command: readonly string[]): Promise<string> {
+	/** Runs a program in the machine over SSH, with standard input where given, and gives its standard output. Throws a ProgramError when it fails. */
+	async run(login: Login, command: readonly string[], input?: string): Promise<string> {
 		const settings = [
 			'StrictHostKeyChecking=no',
 			'UserKnownHostsFile=/dev/null',
@@ -85,7 +85,9 @@ export class Machine {
 			'IdentitiesOnly=yes',
 		];
 		const where = ['-i', login.key, '-p', String(this.options.sshPort), `${login.user}@127.0.0.1`];
-		return run(['ssh', ...settings.flatMap(setting => ['-o', setting]), ...where, '--', ...command.map(quote)]);
+		const options = settings.flatMap(setting => ['-o', setting]);
+		const given = input === undefined ? {} : {input};
+		return run(['ssh', ...options, ...where, '--', ...command.map(quote)], given);
 	}
 
 	/** Presses the power button. Throws when the machine does not switch itself off in that time (seconds). */
