@@ -83,10 +83,17 @@ export async function readUnit(probe: Probe, unit: string): Promise<Unit> {
 	};
 }
 
+/** The step that starts units now and at every boot; none when they all are so. systemd reads all its files again for each call. */
+export async function planServices(probe: Probe, units: readonly string[], why: string): Promise<Step[]> {
+	const states = await Promise.all(units.map(unit => readUnit(probe, unit)));
+	const missing = units.filter((_, index) => !states[index]?.active || !states[index]?.enabled);
+	if (missing.length === 0) return [];
+	return [{do: 'run', command: ['systemctl', 'enable', '--now', ...missing], why}];
+}
+
 /** The step that starts a unit now and at every boot, or none when it is so. */
 export async function planService(probe: Probe, unit: string, why: string): Promise<Step[]> {
-	const {active, enabled} = await readUnit(probe, unit);
-	return active && enabled ? [] : [{do: 'run', command: ['systemctl', 'enable', '--now', unit], why}];
+	return planServices(probe, [unit], why);
 }
 
 /** The step that stops a unit and keeps it from starting at boot, or none when it is so. */

@@ -1,5 +1,14 @@
 import {z} from 'zod';
-import {type Command, type Phase, type Probe, planFile, planNoService, planService, type Step} from '../phase.ts';
+import {
+	type Command,
+	type Phase,
+	type Probe,
+	planFile,
+	planNoService,
+	planService,
+	planServices,
+	type Step,
+} from '../phase.ts';
 import {planRecovery} from '../recovery.ts';
 
 const size = z.string().regex(/^[1-9]\d*[MG]$/, 'expected a size such as 512M or 2G');
@@ -120,8 +129,10 @@ async function planUpdates({updates}: Hardening, probe: Probe): Promise<Step[]> 
 	].join('\n');
 	const why = updates.enabled ? 'have security updates installed every day' : 'have no updates installed by themselves';
 	const timers = updates.enabled ? ['apt-daily.timer', 'apt-daily-upgrade.timer'] : [];
-	const starts = await Promise.all(timers.map(name => planService(probe, name, `start ${name}`)));
-	return [...(await planFile(probe, '/etc/apt/apt.conf.d/52bringup', content, why)), ...starts.flat()];
+	return [
+		...(await planFile(probe, '/etc/apt/apt.conf.d/52bringup', content, why)),
+		...(await planServices(probe, timers, `start ${timers.join(', ')}`)),
+	];
 }
 
 /** Minutes from the begin of the window to its end, over midnight too. */

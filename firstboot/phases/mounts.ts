@@ -1,4 +1,4 @@
-import {type Phase, type Probe, planFile, planService, type Step} from '../phase.ts';
+import {type Phase, planFile, planServices, type Step} from '../phase.ts';
 import {type FileSystem, storageSchema} from '../volumes.ts';
 
 const unitFolder = '/etc/systemd/system';
@@ -52,37 +52,33 @@ Persistent=true
 WantedBy=timers.target
 `;
 
-async function planScrub(mounts: readonly string[], probe: Probe): Promise<{files: Step[]; services: Step[]}> {
-	if (mounts.length === 0) return {files: [], services: []};
-	const timers = mounts.map(mount => `bringup-scrub@${escapePath(mount)}.timer`);
-	return {
-		files: [
-			...(await planFile(probe, `${unitFolder}/bringup-scrub@.service`, scrubService, 'write the unit that scrubs')),
-			...(await planFile(probe, `${unitFolder}/bringup-scrub@.timer`, scrubTimer, 'write its timer')),
-		],
-		services: (await Promise.all(timers.map(timer => planService(probe, timer, `start ${timer}`)))).flat(),
-	};
-}
-
 /** Mounts the file systems of the data disks, now and at every boot, and has btrfs scrubbed each month. */
 export const mounts: Phase<typeof storageSchema> = {
 	schema: storageSchema,
 	packages: ['systemd', 'mount', 'btrfs-progs'],
 	async plan({filesystems}, probe) {
 		const files: Step[] = [];
-		const services: Step[] = [];
 		for (const [name, system] of Object.entries(filesystems)) {
 			const unit = `${escapePath(system.mount)}.mount`;
 			files.push(...(await planFile(probe, `${unitFolder}/${unit}`, formatMount(name, system), `write ${unit}`)));
-			services.push(...(await planService(probe, unit, `mount ${name} at ${system.mount}`)));
 		}
-		const btrfs = Object.values(filesystems).filter(({type}) => type === 'btrfs');
-		const scrub = await planScrub(
-			btrfs.map(({mount}) => mount),
-			probe,
-		);
-		const written = [...files, ...scrub.files];
+		const all = Object.values(filesystems);
+		const btrfs = all.filter(({type}) => type === 'btrfs');
+		if (btrfs.length > 0) {
+			const [service, timer] = [`${unitFolder}/bringup-scrub@.service`, `${unitFolder}/bringup-scrub@.timer`];
+			files.push(...(await planFile(probe, service, scrubService, 'write the unit that scrubs')));
+			files.push(...(await planFile(probe, timer, scrubTimer, 'write its timer')));
+		}
 		const reload: Step = {do: 'run', command: ['systemctl', 'daemon-reload'], why: 'let systemd read its files again'};
-		return [...written, ...(written.length > 0 ? [reload] : []), ...services, ...scrub.services];
+		const units = [
+			...all.map(({mount}) => `${escapePath(mount)}.mount`),
+			...btrfs.map(({mount}) => `bringup-scrub@${escapePath(mount)}.timer`),
+		];
+		const names = all.map(({mount}) => mount).join(', ');
+		return [
+			...files,
+			...(files.length > 0 ? [reload] : []),
+			...(await planServices(probe, units, `mount ${names}, and have btrfs scrubbed`)),
+		];
 	},
 };

@@ -65,10 +65,7 @@ test('blank disks become what the profile says, in one plan', async t => {
 			'write /etc/systemd/system/bringup-scrub@.service',
 			'write /etc/systemd/system/bringup-scrub@.timer',
 			'systemctl daemon-reload',
-			'systemctl enable --now var-lib-images.mount',
-			'systemctl enable --now srv-scratch.mount',
-			'systemctl enable --now srv-data.mount',
-			'systemctl enable --now bringup-scrub@srv-data.timer',
+			'systemctl enable --now var-lib-images.mount srv-scratch.mount srv-data.mount bringup-scrub@srv-data.timer',
 		],
 		subvolumes: ['btrfs subvolume create /srv/data/photos', 'btrfs subvolume create /srv/data/backups'],
 	});
