@@ -2,7 +2,7 @@ import {constants} from 'node:fs';
 import {mkdir, open, readFile, realpath, rename, rm} from 'node:fs/promises';
 import {basename, dirname, join} from 'node:path';
 import {setTimeout as sleep} from 'node:timers/promises';
-import {execa} from 'execa';
+import {execa, execaSync} from 'execa';
 import {fetchFile} from './fetch.ts';
 import type {Command, Probe, Step} from './phase.ts';
 import type {Door} from './run.ts';
@@ -21,20 +21,31 @@ export class CommandError extends Error {
 	}
 }
 
-async function run(command: Command, input?: string, line: Command = command): Promise<string> {
-	const [program, ...args] = line;
-	const result = await execa(program, args, {
-		...(input === undefined ? {stdin: 'ignore' as const} : {input}),
-		env: environment,
-		extendEnv: false,
-		reject: false,
-		stripFinalNewline: false,
-		all: true,
-	});
-	if (result.exitCode === 0) return result.stdout;
-	const how =
-		result.exitCode === undefined ? (result.shortMessage ?? 'could not be run') : `exited with ${result.exitCode}`;
-	throw new CommandError(command, how, result.all, {cause: result});
+const options = {env: environment, extendEnv: false, reject: false, stripFinalNewline: false, all: true} as const;
+
+interface Ended {
+	exitCode?: number | undefined;
+	stdout: string;
+	all?: string | undefined;
+	shortMessage?: string | undefined;
+}
+
+function readEnd(command: Command, end: Ended): string {
+	if (end.exitCode === 0) return end.stdout;
+	const how = end.exitCode === undefined ? (end.shortMessage ?? 'could not be run') : `exited with ${end.exitCode}`;
+	throw new CommandError(command, how, end.all ?? '', {cause: end});
+}
+
+async function run(command: Command, input?: string, [program, ...args]: Command = command): Promise<string> {
+	return readEnd(
+		command,
+		await execa(program, args, {...options, ...(input === undefined ? {stdin: 'ignore'} : {input})}),
+	);
+}
+
+/** A question: without the streams of a program that runs beside others, which cost as much as the program. */
+function ask(command: Command, [program, ...args]: Command = command): string {
+	return readEnd(command, execaSync(program, args, {...options, stdin: 'ignore', maxBuffer: 2 ** 28}));
 }
 
 function isAbsent(error: unknown): boolean {
@@ -75,7 +86,7 @@ export function inUnit([program, ...args]: Command, why: string): Command {
 }
 
 /** The real machine, asked. */
-export const machineProbe: Probe = {output: command => run(command), read};
+export const machineProbe: Probe = {output: async command => ask(command), read};
 
 async function syncPath(path: string): Promise<void> {
 	const handle = await open(path, constants.O_RDONLY);
@@ -138,8 +149,7 @@ async function wait(until: Command, seconds: number): Promise<void> {
  */
 export const confinedDoor: Door = {
 	probe: {
-		output: command =>
-			/^(runuser|setpriv)$/.test(command[0]) ? run(command, undefined, inUnit(command, 'ask')) : run(command),
+		output: async command => ask(command, /^(runuser|setpriv)$/.test(command[0]) ? inUnit(command, 'ask') : command),
 		read,
 	},
 	async apply(step, say) {

@@ -81,7 +81,7 @@ async function assertInForce(t: ExecutionContext, ask: Ask): Promise<void> {
 	}[];
 	const vlansOf = (name: string) => ports.find(({ifname}) => ifname === name)?.vlans.map(({vlan}) => vlan);
 	t.deepEqual(vlansOf('trunk'), [1, 20, 30]);
-	t.deepEqual(vlansOf('mgmt'), [1]);
+	t.deepEqual(vlansOf('mgmt'), [1, 30]);
 	t.deepEqual(vlansOf('guest-1-0'), [30]);
 
 	const {nftables} = JSON.parse(await ask('sudo', 'nft', '-j', 'list', 'table', 'inet', 'bringup')) as {
