@@ -40,6 +40,14 @@ async function planArray(storage: Storage, name: string, devices: readonly Node[
 		const [{type} = {type: ''}] = active;
 		if (type !== level)
 			throw formatDifference(`the array ${name}`, level, type, 'a level is changed by hand: mdadm --grow');
+		const disks = Number((await probe.read(`/sys/block/${active[0]?.name}/md/raid_disks`)) ?? members.length);
+		if (disks !== members.length)
+			throw formatDifference(
+				`the array ${name}`,
+				`${members.length} members`,
+				`${disks}`,
+				'their number is changed by hand: mdadm --grow',
+			);
 		return members
 			.filter((_, index) => !ours[index])
 			.map(member => ({
