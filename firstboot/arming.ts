@@ -10,7 +10,18 @@ export const rejectedPath = `${folder}/rejected.json`;
 /** While a change is under way: its digest. Gone after a power cut, which says nothing against the change. */
 export const trialPath = '/run/bringup/network-trial';
 
+/** Once a network of ours was set up whole: from then on somebody may depend on it, also while a lease is yet to come. */
+export const finishedPath = `${folder}/finished`;
+const replaced = `${folder}/replaced`;
+
 const timer = 'bringup-network-restore.timer';
+
+/** networkd keeps what it knew of a link that is gone: until 257 such a link does not come back by a reload (systemd/systemd#34907). */
+export const restartNetworkd: Step = {
+	do: 'run',
+	command: ['systemctl', 'restart', 'systemd-networkd.service'],
+	why: 'let networkd make the links anew',
+};
 
 /** Seconds that the new network has; the timer gives it twice as long. */
 const proofSeconds = 60;
@@ -30,8 +41,10 @@ const listFiles: Command = [
 /** The network files that stand in a folder, by name; undefined when there is no such folder. */
 export async function readNetworkFiles(probe: Probe, path: string): Promise<Map<string, string> | undefined> {
 	const found = (await probe.output(listFiles)).split('\n');
-	const names = found.filter(file => file.startsWith(`${path}/`)).map(file => file.slice(path.length + 1));
-	if (names.length === 0 && !found.includes(path)) return undefined;
+	const inside = found.filter(file => file.startsWith(`${path}/`)).map(file => file.slice(path.length + 1));
+	// A folder of drop-ins is somebody else's.
+	const names = inside.filter(name => !name.includes('/') && !name.endsWith('.d'));
+	if (inside.length === 0 && !found.includes(path)) return undefined;
 	const files = names.map(async name => [name, (await probe.read(`${path}/${name}`)) ?? ''] as const);
 	return new Map(await Promise.all(files));
 }
@@ -56,7 +69,6 @@ export function planArm(saved: boolean): Step[] {
 
 /** The steps after the last change: the machine proves that it is reachable, and only then forgets the network before. */
 export function planDisarm(): Step[] {
-	const old = `${folder}/replaced`;
 	return [
 		{
 			do: 'wait',
@@ -65,8 +77,8 @@ export function planDisarm(): Step[] {
 			why: 'prove that the machine is still reachable',
 		},
 		{do: 'run', command: ['sync', '--file-system', networkFolder], why: 'make it durable'},
-		{do: 'run', command: ['rm', '--recursive', '--force', old], why: 'remove the network before the last'},
-		{do: 'run', command: ['mv', '--no-target-directory', lastGood, old], why: 'keep the new network'},
+		{do: 'run', command: ['rm', '--recursive', '--force', replaced], why: 'remove the network before the last'},
+		{do: 'run', command: ['mv', '--no-target-directory', lastGood, replaced], why: 'keep the new network'},
 		{do: 'run', command: ['systemctl', 'stop', timer], why: 'stop the timer'},
 	];
 }
@@ -78,13 +90,17 @@ export function planNetdev(link: string, content: string | undefined): Step[] {
 	const has = (line: string) => (content.includes(line) ? '1' : '0');
 	const mac = /^MACAddress=(.*)$/m.exec(content)?.[1];
 	const delay = content.includes('STP=yes') ? '1500' : '0';
-	const options = ['stp_state', has('STP=yes'), 'forward_delay', delay, 'vlan_filtering', has('VLANFiltering=yes')];
+	// By itself and first: while STP is on, the kernel takes no forward delay of 0.
+	const stp = ['stp_state', has('STP=yes')];
+	const others = ['forward_delay', delay, 'vlan_filtering', has('VLANFiltering=yes')];
 	return [
-		{
-			do: 'run',
-			command: ['ip', 'link', 'set', 'dev', link, 'type', 'bridge', ...options],
-			why: `bring ${link} in line`,
-		},
+		...[stp, others].map(
+			(options): Step => ({
+				do: 'run',
+				command: ['ip', 'link', 'set', 'dev', link, 'type', 'bridge', ...options],
+				why: `bring ${link} in line: ${options[0]}`,
+			}),
+		),
 		...(mac
 			? ([
 					{
@@ -102,7 +118,9 @@ export function listChangedLinks(
 	before: ReadonlyMap<string, string>,
 	after: ReadonlyMap<string, string>,
 ): [link: string, content: string | undefined][] {
-	return [...before].flatMap(([file, content]): [string, string | undefined][] => {
+	const isVlan = (content: string) => Number(content.includes('Kind=vlan')); // they go with the link that they are on
+	const files = [...before].sort(([, a], [, b]) => isVlan(b) - isVlan(a));
+	return files.flatMap(([file, content]): [string, string | undefined][] => {
 		const link = /^20-bringup-(.+)\.netdev$/.exec(file)?.[1];
 		return link !== undefined && after.get(file) !== content ? [[link, after.get(file)]] : [];
 	});
@@ -142,7 +160,16 @@ export async function planRestore(probe: Probe, {reason, at, links, running}: Ve
 	);
 	const changed = listChangedLinks(now, before).filter(([link]) => links.includes(link));
 	steps.push(...changed.flatMap(([link, content]) => planNetdev(link, content)));
-	if (running) steps.push({do: 'run', command: ['networkctl', 'reload'], why: 'let networkd read its files again'});
-	steps.push({do: 'run', command: ['rm', '--recursive', '--force', lastGood, trialPath], why: 'end the trial'});
+	if (running) steps.push(restartNetworkd);
+	// Moved, not removed: half a folder would be taken for the whole network at the next boot.
+	steps.push(
+		{do: 'run', command: ['rm', '--recursive', '--force', replaced], why: 'remove the network before the last'},
+		{
+			do: 'run',
+			command: ['mv', '--no-target-directory', lastGood, replaced],
+			why: 'keep what was saved as the one before',
+		},
+		{do: 'run', command: ['rm', '--force', trialPath], why: 'end the trial'},
+	);
 	return steps;
 }

@@ -12,7 +12,13 @@ export const asset = z
 				sha256: sha256.optional().describe('its digest; the build fills it in, and refuses another file'),
 			}),
 			z.strictObject({
-				url: z.url({protocol: /^https?$/}).describe('where the build fetches it'),
+				url: z
+					.url({protocol: /^https?$/})
+					.refine(
+						text => !new URL(text).username && !new URL(text).password,
+						'a URL with a password in it would be shown in logs; fetch the file yourself and say asset: {file: …}',
+					)
+					.describe('where the build fetches it'),
 				sha256: sha256.describe('its digest'),
 				delivery: z
 					.enum(['auto', 'embedded', 'machine'])

@@ -43,7 +43,9 @@ export async function readLibvirt(wanted: readonly string[], probe: Probe): Prom
 	if (!isListening || wanted.every(path => files.has(path))) return {units: states, isListening, files};
 	// Right after a boot libvirtd may still be starting what has autostart. It answers only when that is done.
 	await probe.output(['virsh', '--quiet', 'list', '--name']);
-	return {units: states, isListening, files: await listFiles(probe)};
+	// The same `find` would be answered from memory.
+	const now = await Promise.all(wanted.map(async path => ((await probe.read(path)) === undefined ? [] : [path])));
+	return {units: states, isListening, files: new Set([...files, ...now.flat()])};
 }
 
 /** The steps to the daemon. It leaves when it is idle and comes back with its socket, so only the socket must be active. */

@@ -6,7 +6,7 @@ import {planRestore, trialPath} from './arming.ts';
 import {planEvidence} from './evidence.ts';
 import {planStart} from './k3s-start.ts';
 import {readIpLinks} from './links.ts';
-import {buildIdPath} from './phase.ts';
+import {buildIdPath, type Step} from './phase.ts';
 import {findUnreachable, readAddresses} from './reach.ts';
 import {type RecordedMachine, recordProbe} from './record.ts';
 import {converge, type Door} from './run.ts';
@@ -87,9 +87,13 @@ async function printReachable(): Promise<boolean> {
 
 /** Puts the last good network back: a change was not proven in time, or the power was cut before it could be. */
 async function restoreNetwork(): Promise<boolean> {
-	const {network} = await readMachine();
+	// Of the section only the reason comes: a file that a person broke must not keep the old network away.
+	const network = await readMachine().then(
+		machine => machine.network,
+		() => undefined,
+	);
 	const running = (await machineProbe.read(trialPath)) !== undefined;
-	const reason = running && network ? await findUnreachable(network, machineProbe) : undefined;
+	const reason = running && network ? await findUnreachable(network, machineProbe).catch(String) : undefined;
 	const links = (await readIpLinks(machineProbe)).map(({ifname}) => ifname);
 	const toConsoles = await findConsoles();
 	const say = (line: string) => {
@@ -100,6 +104,14 @@ async function restoreNetwork(): Promise<boolean> {
 		say(`bringup: network: ${step.why}`);
 		await apply(step, say);
 	}
+	if (reason === undefined || !network) return true;
+	for (let tries = 0; tries < 30; tries++) {
+		if ((await findUnreachable(network, machineProbe)) === undefined) return true;
+		await sleep(2000);
+	}
+	// What is in force is not what the files say, and a boot makes it so. The change is given up: it comes to this once.
+	say('bringup: network: the last good network does not work without a reboot');
+	await apply({do: 'reboot', why: 'reboot'}, say);
 	return true;
 }
 
@@ -145,11 +157,23 @@ async function runSequence(name: keyof typeof sequences, door: Door): Promise<bo
 	return done;
 }
 
+/** What a step gives a program, and files that others may not read, stay out of what is printed. */
+function hideSecrets({phase, steps}: {phase: string; steps: Step[]}) {
+	const hidden = '(not shown)';
+	return {
+		phase,
+		steps: steps.map(step => {
+			if (step.do === 'run' && step.stdin !== undefined) return {...step, stdin: hidden};
+			return step.do === 'write' && (step.mode & 0o077) === 0 ? {...step, content: hidden} : step;
+		}),
+	};
+}
+
 async function printPlan(json: boolean, asRecord: boolean): Promise<void> {
 	const record: RecordedMachine = {commands: {}, files: {}};
 	const plans = await planSequence(sequences.provision, await readMachine(), recordProbe(machineProbe, record));
 	if (asRecord) process.stdout.write(`${JSON.stringify(record, undefined, '\t')}\n`);
-	else if (json) process.stdout.write(`${JSON.stringify(plans, undefined, '\t')}\n`);
+	else if (json) process.stdout.write(`${JSON.stringify(plans.map(hideSecrets), undefined, '\t')}\n`);
 	else
 		for (const {phase, steps} of plans)
 			for (const why of steps.length > 0 ? steps.map(({why}) => why) : ['nothing to do'])

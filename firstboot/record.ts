@@ -21,11 +21,12 @@ export function probeRecord({commands, files}: RecordedMachine): Probe {
 
 /** A record may be shown to others: of a private key the last line stays, of a password that there is one. */
 function redact(text: string): string {
-	return text.replace(/-----BEGIN [\s\S]*(?=-----END)/, '').replace(/^([^:\n]+:)\$[^:\n]*(?=:)/gm, '$1(hash)');
+	return text.replace(/-----BEGIN [\s\S]*(?=-----END)/, '').replace(/^([^:\n]+:)[!*]*\$[^:\n]*(?=:)/gm, '$1(hash)');
 }
 
 /** Files that hold what secrets say. */
-const secretPaths = /^\/etc\/bringup\/secrets\/|^\/etc\/rancher\/k3s\/registries\.yaml$|\/secretsdata\.json$/;
+const secretPaths =
+	/^\/etc\/bringup\/secrets\/|^\/etc\/rancher\/|\/k3s\/server\/(manifests|tls)\/|\/secretsdata\.json$/;
 
 /** A probe that also remembers, in the form that probeRecord takes. Secrets are not remembered. */
 export function recordProbe(probe: Probe, record: RecordedMachine): Probe {

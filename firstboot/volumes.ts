@@ -81,7 +81,7 @@ export const storageSchema = z
 						.describe('a disk, an array, or GROUP/VOLUME; for btrfs several'),
 					type: z.enum(['ext4', 'xfs', 'btrfs']),
 					raid: z.enum(['single', 'raid1', 'raid10']).default('single').describe('how btrfs spreads over several'),
-					mount: path.describe('where it is mounted, if its disk is there; the boot does not hang on it'),
+					mount: path.describe('where it is mounted; a boot without its disk waits a minute and a half, and goes on'),
 					options: z
 						.array(z.string().regex(/^[\w.=:-]+$/))
 						.default([])

@@ -55,16 +55,7 @@ export async function makePeer(iso: string, buildId: string): Promise<{image: st
 	await run(['xorriso', '-osirrox', 'on', '-indev', iso, ...extract]);
 	const root = join(work, 'base');
 	const wanted = modules.map(name => `usr/lib/modules/*/kernel/${name}.ko.xz`);
-	await run([
-		'unsquashfs',
-		'-no-progress',
-		'-no-xattrs',
-		'-wildcards',
-		'-dest',
-		root,
-		join(work, '10-base.squashfs'),
-		...wanted,
-	]);
+	await run(['unsquashfs', '-no-progress', '-no-xattrs', '-dest', root, join(work, '10-base.squashfs'), ...wanted]);
 	const [release = ''] = await readdir(join(root, 'usr/lib/modules'));
 	const packed = modules.map(name => join(root, 'usr/lib/modules', release, 'kernel', `${name}.ko.xz`));
 	await run(['xz', '--decompress', ...packed]);
@@ -80,6 +71,6 @@ export async function makePeer(iso: string, buildId: string): Promise<{image: st
 	const pack = ['--create', '--format=newc', '--quiet', `--directory=${join(work, 'root')}`, `--file=${archive}`];
 	await run(['cpio', ...pack], {input: `${names.join('\n')}\n`});
 	const initrd = join(work, 'initrd');
-	await writeFile(initrd, Buffer.concat([await readFile(join(work, 'initrd.img')), await readFile(archive)]));
+	await writeFile(initrd, Buffer.concat([await readFile(archive), await readFile(join(work, 'initrd.img'))]));
 	return {image: join(work, 'vmlinuz'), initrd, append: 'console=ttyS0 quiet rdinit=/peer/init'};
 }

@@ -1,4 +1,4 @@
-import {access, copyFile, mkdir, open, readFile, rm, writeFile} from 'node:fs/promises';
+import {access, chmod, copyFile, mkdir, open, readFile, rm, writeFile} from 'node:fs/promises';
 import {join} from 'node:path';
 import {setTimeout as sleep} from 'node:timers/promises';
 import {run, type Started, start, UserError} from '../run.ts';
@@ -157,4 +157,5 @@ export async function runInteractive(given: Omit<MachineOptions, 'accelerator'>,
 /** Makes an empty disk that takes space only as it is filled. Size as qemu-img takes it: 20G. */
 export async function makeDisk(path: string, size: string, format: 'raw' | 'qcow2' = 'qcow2'): Promise<void> {
 	await run(['qemu-img', 'create', '-q', '-f', format, path, size]);
+	await chmod(path, 0o600); // what is installed on it has the secrets of the profile
 }

@@ -1,11 +1,12 @@
-import {rm, stat} from 'node:fs/promises';
-import {join, resolve} from 'node:path';
+import {constants} from 'node:fs';
+import {chmod, copyFile, mkdir, rm, stat, utimes} from 'node:fs/promises';
+import {dirname, join, resolve} from 'node:path';
 import {type Asset, assetsFolder} from '../../firstboot/sequence.ts';
 import type {CompleteProfile} from '../profile/complete.ts';
 import type {FalseFact} from '../profile/facts.ts';
 import {findMarked} from '../profile/marked.ts';
 import {run} from '../run.ts';
-import {digestFile, digestOf, discardEntry, fetchEntry, linkOrCopy} from './cache.ts';
+import {digestFile, digestOf, discardEntry, fetchEntry} from './cache.ts';
 import {DigestError, fetchFile} from './fetch.ts';
 
 /** An asset and where the build has it from. */
@@ -64,6 +65,14 @@ async function obtain({sha256, from}: PlacedAsset, options: AssetOptions): Promi
 	}
 }
 
+/** A copy with nothing of this workstation on it; who runs containers reads it too. */
+async function copyPlain(from: string, to: string, epoch: number): Promise<void> {
+	await mkdir(dirname(to), {recursive: true});
+	await copyFile(from, to, constants.COPYFILE_FICLONE);
+	await chmod(to, 0o644);
+	await utimes(to, epoch, epoch);
+}
+
 /** The part of the medium that holds the assets. */
 export interface AssetLayer {
 	/** The squashfs in the cache; none when there is nothing to embed. */
@@ -93,10 +102,11 @@ export async function fetchAssetLayer(
 	const embedded = [...files.keys()].sort();
 	if (embedded.length === 0)
 		return {layer: undefined, embedded, left, verify: async () => true, discard: async () => {}};
-	const key = digestOf(['assets 2', embedded, epoch]).slice(0, 32);
+	const key = digestOf(['assets 3', embedded, epoch]).slice(0, 32);
 	const {entry} = await fetchEntry(join(options.cache, 'layers', key), async folder => {
 		const root = join(folder, 'root');
-		for (const [sha256, file] of files) await linkOrCopy(file, join(root, assetsFolder, sha256));
+		for (const [sha256, file] of files) await copyPlain(file, join(root, assetsFolder, sha256), epoch);
+		await run(['chmod', '--recursive', 'u=rwX,go=rX', root]);
 		for (const sha256 of embedded) {
 			const found = await digestFile(join(root, assetsFolder, sha256));
 			if (found !== sha256) throw new Error(`${files.get(sha256)} has changed while the medium was made; build again`);
@@ -111,8 +121,7 @@ export async function fetchAssetLayer(
 			'-all-root',
 			'-root-mode',
 			'0755',
-			'-action',
-			'chmod(a+rX)@true', // who runs containers reads them too, whatever this user's umask is
+			'-no-xattrs',
 		];
 		const layer = join(folder, '15-assets.squashfs');
 		await run(['mksquashfs', root, layer, ...pack], {

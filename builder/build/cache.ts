@@ -1,6 +1,6 @@
 import {createHash} from 'node:crypto';
 import {createReadStream} from 'node:fs';
-import {copyFile, link, mkdir, readdir, readFile, rename, rm, stat, statfs, writeFile} from 'node:fs/promises';
+import {mkdir, readdir, readFile, rename, rm, stat, statfs, writeFile} from 'node:fs/promises';
 import {basename, dirname, join} from 'node:path';
 import {pipeline} from 'node:stream/promises';
 import {makeFolder, withFolder} from '../folder.ts';
@@ -113,10 +113,4 @@ export async function discardEntry(folder: string): Promise<void> {
 	const away = await makeFolder(dirname(folder)); // empty, so that a folder can be renamed onto it
 	await rename(folder, away).catch(() => {});
 	await rm(away, {recursive: true, force: true});
-}
-
-/** The same file at another path, without copying where the file system lets it. */
-export async function linkOrCopy(from: string, to: string): Promise<void> {
-	await mkdir(dirname(to), {recursive: true});
-	await link(from, to).catch(() => copyFile(from, to));
 }

@@ -51,15 +51,20 @@ export async function fetchFile(
 	{url, sha256, path}: {url: string; sha256: string; path: string},
 	options: FetchOptions,
 ): Promise<string> {
-	if ((await stat(path).catch(() => undefined))?.isFile()) return path;
+	if ((await stat(path).catch(() => undefined))?.isFile()) {
+		if ((await digestFile(path)) === sha256) return path;
+		await rm(path); // a power cut can leave a name without its content
+	}
 	const part = `${path}.part`;
 	await mkdir(dirname(path), {recursive: true});
 	for (let left = tries - 1; ; left--) {
 		try {
+			const resumed = (await stat(part).catch(() => undefined)) !== undefined;
 			await download(url, part, options);
 			const found = await digestFile(part);
 			if (found === sha256) break;
 			await rm(part);
+			if (resumed) continue; // what an earlier build left was damaged
 			throw new DigestError(`${url} has the SHA-256 ${found}, and the profile pins ${sha256}`);
 		} catch (error) {
 			if (options.signal.aborted || error instanceof UserError || left === 0)

@@ -2,14 +2,22 @@ import type {FalseFact, Sections} from './facts.ts';
 
 type Firewall = NonNullable<Sections['firewall']>;
 
+const covers = (name: string, link: string) =>
+	name.endsWith('*') ? link.startsWith(name.slice(0, -1)) : name === link;
+
 function opensSsh({zones, allow}: Firewall, link: string): boolean {
-	const inside = (zone: string) => zone === 'any' || zones[zone]?.links.includes(link);
+	const inside = (zone: string) => (zones[zone]?.links ?? []).some(name => covers(name, link));
 	return Object.values(allow).some(({from, to, protocol, ports}) => {
 		const holds = ports?.some(port => {
 			const [first, last] = String(port).split('-').map(Number);
 			return 22 >= (first ?? 0) && 22 <= (last ?? first ?? 0);
 		});
-		return to === 'machine' && inside(from) && protocol !== 'udp' && (ports === undefined || holds);
+		return (
+			to === 'machine' &&
+			(from === 'any' ? Object.keys(zones).some(inside) : inside(from)) &&
+			protocol !== 'udp' &&
+			(ports === undefined || holds)
+		);
 	});
 }
 
@@ -35,6 +43,14 @@ export function checkFirewall(firewall: Firewall, network: Sections['network']):
 			const [first = 0, last = 0] = String(port).split('-').map(Number);
 			if (typeof port === 'string' && (first < 1 || last > 65535 || first > last))
 				faults.push({path: [...path, 'ports', index], message: `${port} is no range of ports`});
+		});
+	}
+	const own = network ? {...network.links, ...network.bonds, ...network.bridges, ...network.vlans} : {};
+	for (const [name, {addresses}] of Object.entries(own)) {
+		if (addresses === undefined || links.some(({link}) => covers(link, name))) continue;
+		faults.push({
+			path: ['firewall', 'zones'],
+			message: `${name} is in no zone, and could reach all of them; add it to one`,
 		});
 	}
 	if (network && !opensSsh(firewall, network.management)) {

@@ -135,6 +135,13 @@ export function checkNetwork(network: Network): FalseFact[] {
 		});
 	else if (management.link.addresses === undefined)
 		faults.push({path: management.path, message: 'the machine is reached over it, and it has no addresses; dhcp?'});
+	for (const [name, {ports, addresses}] of Object.entries(network.bridges)) {
+		const all = Object.values(ports);
+		if (addresses === undefined || all.length === 0 || all.some(({pvid, tagged}) => pvid === 1 || tagged.includes(1)))
+			continue;
+		const message = `${name} itself is in VLAN 1, and none of its ports carries that; leave pvid 1 to one, or give the addresses to a VLAN`;
+		faults.push({path: ['network', 'bridges', name, 'addresses'], message});
+	}
 	for (const [name] of free.slice(1))
 		faults.push({path: ['network', 'links', name], message: `give it a mac or path; ${free[0]?.[0]} has none either`});
 	return [

@@ -38,6 +38,17 @@ function planStop(devices: readonly Node[], what: string): Step[] {
 	});
 }
 
+/** Not what the profile made itself and calls otherwise now. */
+function checkWipe(name: string, disk: Disk, node: Node): void {
+	const made = flatten(node).find(
+		({type, partlabel}) => type === 'part' && /^bringup-(?!bios|esp|root|installing)/.test(partlabel ?? ''),
+	);
+	if (made)
+		throw new Error(
+			`storage.disks.${name}: ${describe(disk)} holds ${made.partlabel}, which was made for another name; call the disk that, or erase it yourself: wipefs --all ${made.path} ${disk.path}`,
+		);
+}
+
 function planWipe(name: string, disk: Disk, node: Node): DiskPlan {
 	const what = `${disk.contents} on ${describe(disk)}; storage.disks.${name}.wipe`;
 	const partitions = flatten(node).filter(({type}) => type === 'part');
@@ -65,6 +76,7 @@ async function planDisk(
 		);
 	const blank = disk.contents === 'empty' && (await readSignatures(probe, disk.path)).length === 0;
 	if (!blank && !wipe) throw refuse(name, disk);
+	if (!blank) checkWipe(name, disk, node);
 	const {stop, make} = blank ? {stop: [], make: []} : planWipe(name, disk, node);
 	const table: Step[] = [
 		{

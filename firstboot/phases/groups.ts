@@ -93,6 +93,15 @@ async function planGroup(storage: Storage, name: string, report: Report, probe: 
 		if (group === '') missing.push(path);
 	}
 	const there = report.groups.includes(name);
+	if (there && missing.length === members.length) {
+		const others = report.members.filter(({group}) => group === name).map(({path}) => path);
+		throw formatDifference(
+			`the volume group ${name}`,
+			`on ${members.join(', ')}`,
+			`on ${others.join(', ')}, which is none of these`,
+			`rename that one (vgrename ${name} …), or take its disk out`,
+		);
+	}
 	const verb = there ? 'vgextend' : 'vgcreate';
 	const make: Step = {
 		do: 'run',

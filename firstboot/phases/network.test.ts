@@ -115,7 +115,7 @@ test('a change on a machine that is reached is on trial: saved and armed first, 
 		'write /etc/systemd/network/30-bringup-br0.network',
 		'write /etc/systemd/network/20-bringup-iot.netdev',
 		'remove iot',
-		'let networkd read its files again',
+		'let networkd make the links anew',
 		'wait until every link is there',
 		'prove that the machine is still reachable',
 		'make it durable',
@@ -147,7 +147,9 @@ test('a network that lost the machine is taken back, with the reason, and not tr
 		'put the last good network back',
 		'make it durable',
 		'remove iot',
-		'let networkd read its files again',
+		'let networkd make the links anew',
+		'remove the network before the last',
+		'keep what was saved as the one before',
 		'end the trial',
 	]);
 	const rejected = writes(steps)[rejectedPath] ?? '';
@@ -162,7 +164,13 @@ test('after a power cut the last good network comes back, and the change may be 
 	const cut = {...written, ...changed, ...saved};
 	const verdict = {reason: undefined, at: '2026-11-21T06:00:00Z', links: ['enp1s0'], running: false};
 	const steps = await planRestore(machine([enp1s0], cut), verdict);
-	t.deepEqual(whys(steps), ['put the last good network back', 'make it durable', 'end the trial']);
+	t.deepEqual(whys(steps), [
+		'put the last good network back',
+		'make it durable',
+		'remove the network before the last',
+		'keep what was saved as the one before',
+		'end the trial',
+	]);
 });
 
 test('of several wired links the only one with a cable is taken, when they are up', async t => {
@@ -211,4 +219,22 @@ test('a bond has the MAC address of its first link, and is a port of its bridge'
 	);
 	t.regex(made[`${networkFolder}/30-bringup-bond0.network`] ?? '', /Bridge=br0/);
 	t.regex(made[`${networkFolder}/30-bringup-br0.network`] ?? '', /Gateway=192\.0\.2\.1\nGateway=2001:db8::1\n/);
+});
+
+test('two links that change names with each other go by way of free ones', async t => {
+	const swapped = [card('right', mac, []), card('left', '00:00:5e:00:53:01', [])];
+	const named = networkSchema.parse({
+		links: {left: {mac}, right: {mac: '00:00:5e:00:53:01'}},
+		bridges: {br0: {ports: {left: {}}, addresses: 'dhcp'}},
+	});
+	const steps = await network.plan(named, machine(swapped));
+	const renames = steps.flatMap(step =>
+		step.do === 'run' && step.command.includes('name') ? [step.command.slice(4)] : [],
+	);
+	t.deepEqual(renames, [
+		['right', 'name', 'bringup0'],
+		['left', 'name', 'bringup1'],
+		['bringup0', 'name', 'left'],
+		['bringup1', 'name', 'right'],
+	]);
 });

@@ -1,5 +1,6 @@
 import {createHash} from 'node:crypto';
 import {
+	finishedPath,
 	lastGood,
 	listChangedLinks,
 	planArm,
@@ -8,12 +9,12 @@ import {
 	type Rejected,
 	readNetworkFiles,
 	rejectedPath,
+	restartNetworkd,
 	trialPath,
 } from '../arming.ts';
 import {chooseLinks, type IpLink, type Link, type Network, networkSchema, readIpLinks} from '../links.ts';
 import {formatNetwork, isVlanAware, networkFolder} from '../networkd.ts';
-import {type Phase, type Probe, planService, type Step} from '../phase.ts';
-import {readAddresses} from '../reach.ts';
+import {type Phase, type Probe, planFile, planService, type Step} from '../phase.ts';
 
 type Files = ReadonlyMap<string, string>;
 
@@ -34,15 +35,25 @@ function planFiles(wanted: Files, found: Files): Step[] {
 	];
 }
 
-function planRename(link: Link, name: string): Step[] {
-	if (link.name === name) return [];
+/** All by way of free names: two links may change theirs with each other. */
+function planRenames(config: Network, chosen: ReadonlyMap<string, Link>): Step[] {
+	const pairs = Object.keys(config.links).flatMap(role => {
+		const link = chosen.get(role);
+		return link && link.name !== role ? [{link, role}] : [];
+	});
+	const taken = pairs.some(({role}) => pairs.some(({link}) => link.name === role));
+	const rename = (from: string, to: string, why: string): Step => {
+		return {do: 'run', command: ['ip', 'link', 'set', 'dev', from, 'name', to], why};
+	};
 	return [
-		{do: 'run', command: ['ip', 'link', 'set', 'dev', link.name, 'down'], why: `take ${link.name} down to rename it`},
-		{
-			do: 'run',
-			command: ['ip', 'link', 'set', 'dev', link.name, 'name', name],
-			why: `name ${link.name} (${link.mac}) ${name}`,
-		},
+		...pairs.map(({link}): Step => {
+			const command = ['ip', 'link', 'set', 'dev', link.name, 'down'] as const;
+			return {do: 'run', command, why: `take ${link.name} down to rename it`};
+		}),
+		...(taken ? pairs.map(({link}, at) => rename(link.name, `bringup${at}`, `free the name ${link.name}`)) : []),
+		...pairs.map(({link, role}, at) =>
+			rename(taken ? `bringup${at}` : link.name, role, `name ${link.name} (${link.mac}) ${role}`),
+		),
 	];
 }
 
@@ -72,9 +83,12 @@ function isInForce(network: Network, links: readonly IpLink[]): boolean {
 	);
 }
 
-async function planNetworkd(probe: Probe): Promise<Step> {
+async function planNetworkd(probe: Probe, anew: boolean): Promise<Step> {
 	const [start] = await planService(probe, 'systemd-networkd.service', 'start networkd');
-	return start ?? {do: 'run', command: ['networkctl', 'reload'], why: 'let networkd read its files again'};
+	if (start) return start;
+	return anew
+		? restartNetworkd
+		: {do: 'run', command: ['networkctl', 'reload'], why: 'let networkd read its files again'};
 }
 
 function planWait(network: Network): Step {
@@ -125,14 +139,6 @@ async function planInitramfs(probe: Probe, wanted: Files): Promise<Step[]> {
 	];
 }
 
-/** Whether somebody may be on this machine over a network that we made. */
-async function isReached(found: Files, probe: Probe): Promise<boolean> {
-	const ours = [...found.keys()].flatMap(name => /^30-bringup-(.+)\.network$/.exec(name)?.[1] ?? []);
-	if (ours.length === 0) return false;
-	const links = await readAddresses(probe);
-	return ours.some(name => links.get(name)?.carrier && (links.get(name)?.addresses.length ?? 0) > 0);
-}
-
 /** The links of the profile. A change on a machine that is reachable is on trial until it is proven to be reachable still. */
 export const network: Phase<typeof networkSchema> = {
 	schema: networkSchema,
@@ -146,7 +152,7 @@ export const network: Phase<typeof networkSchema> = {
 		const found = (await readNetworkFiles(probe, networkFolder)) ?? new Map<string, string>();
 		const links = await readIpLinks(probe);
 		const files = planFiles(wanted, found);
-		const renames = Object.keys(config.links).flatMap(role => planRename(chosen.get(role) as Link, role));
+		const renames = planRenames(config, chosen);
 		const saved = (await readNetworkFiles(probe, lastGood)) !== undefined;
 		const underWay = saved || (await probe.read(trialPath)) !== undefined;
 		if (files.length === 0 && renames.length === 0 && !underWay && isInForce(config, links)) {
@@ -158,18 +164,19 @@ export const network: Phase<typeof networkSchema> = {
 			.digest('hex');
 		const rejected = await readRejected(probe);
 		if (rejected?.digest === digest && !underWay) throw refuseAgain(rejected);
-		const armed = saved || (await isReached(found, probe));
+		const armed = saved || (await probe.read(finishedPath)) !== undefined;
 		const there = links.map(({ifname}) => ifname);
 		const changed = listChangedLinks(found, wanted).filter(([link]) => there.includes(link));
 		return [
 			{do: 'write', path: trialPath, content: digest, mode: 0o644, why: 'remember which network is on trial'},
 			...(armed ? planArm(saved) : []),
 			...files,
-			...renames,
 			...changed.flatMap(([link, content]) => planNetdev(link, content)),
-			await planNetworkd(probe),
+			...renames,
+			await planNetworkd(probe, changed.length > 0 || files.length === 0),
 			planWait(config),
 			...(armed ? planDisarm() : []),
+			...(await planFile(probe, finishedPath, '', 'note that the network was set up')),
 			{do: 'run', command: ['rm', '--force', trialPath], why: 'end the trial'},
 			...(await planInitramfs(probe, wanted)),
 		];
