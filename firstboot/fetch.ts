@@ -18,6 +18,9 @@ async function digest(path: string): Promise<string> {
 	return hash.digest('hex');
 }
 
+/** What no further try mends: the server has no such file, or another one. */
+class FetchError extends Error {}
+
 /** Goes on where an earlier try ended, when the server lets it. */
 async function download(url: string, part: string): Promise<void> {
 	const have = await stat(part).then(
@@ -26,7 +29,10 @@ async function download(url: string, part: string): Promise<void> {
 	);
 	const response = await fetch(url, {headers: have > 0 ? {range: `bytes=${have}-`} : {}});
 	if (response.status === 416) return;
-	if (!response.ok || !response.body) throw new Error(`the server answers ${response.status} ${response.statusText}`);
+	const answer = `the server answers ${response.status} ${response.statusText}`;
+	if (response.status >= 400 && response.status < 500 && ![408, 425, 429].includes(response.status))
+		throw new FetchError(`${url}: ${answer}; mend the asset in the profile, or put the file where it is looked for`);
+	if (!response.ok || !response.body) throw new Error(answer);
 	const file = await open(part, response.status === 206 ? 'a' : 'w', 0o600);
 	try {
 		for await (const chunk of response.body) await file.write(chunk as Uint8Array);
@@ -42,8 +48,9 @@ function explain(error: unknown): string {
 }
 
 /**
- * Fetches a file and puts it in place when its digest is right. Tries again for ever, at most every five minutes, and
- * says why it waits: a machine whose network comes later must come to its end then.
+ * Fetches a file and puts it in place when its digest is right. While the network or the server is away it tries again
+ * for ever, at most every five minutes, and says why it waits: a machine whose network comes later must come to its end
+ * then. Throws when the server has no such file, or another one.
  */
 export async function fetchFile(
 	{url, sha256, path, mode}: Download,
@@ -54,12 +61,14 @@ export async function fetchFile(
 	await mkdir(dirname(path), {recursive: true});
 	for (let wait = 5; ; wait = Math.min(300, wait * 2)) {
 		try {
+			const resumed = (await stat(part).catch(() => undefined)) !== undefined;
 			await download(url, part);
 			const found = await digest(part);
 			if (found === sha256) break;
 			await rm(part);
-			throw new Error(`what the server sends has the SHA-256 ${found}, and ${sha256} is expected`);
+			if (!resumed) throw new FetchError(`what ${url} gives has the SHA-256 ${found}, and the profile pins ${sha256}`);
 		} catch (error) {
+			if (error instanceof FetchError) throw error;
 			say(`waiting for ${url}: ${explain(error)}; next try in ${wait} s`);
 			await pause(wait * 1000);
 		}

@@ -7,7 +7,7 @@ import type {FalseFact} from '../profile/facts.ts';
 import {findMarked} from '../profile/marked.ts';
 import {run} from '../run.ts';
 import {digestFile, digestOf, discardEntry, fetchEntry} from './cache.ts';
-import {DigestError, fetchFile} from './fetch.ts';
+import {fetchFile, RefusedError} from './fetch.ts';
 
 /** An asset and where the build has it from. */
 export interface PlacedAsset {
@@ -59,7 +59,7 @@ async function obtain({sha256, from}: PlacedAsset, options: AssetOptions): Promi
 	try {
 		return await fetchFile({url, sha256, path: join(options.cache, 'assets', sha256)}, options);
 	} catch (error) {
-		if (delivery === 'embedded' || error instanceof DigestError || options.signal.aborted) throw error;
+		if (delivery === 'embedded' || error instanceof RefusedError || options.signal.aborted) throw error;
 		options.say(`${url} is not on the medium, the machine fetches it itself: ${(error as Error).message}`);
 		return undefined;
 	}

@@ -6,7 +6,7 @@ import {tmpdir} from 'node:os';
 import {join} from 'node:path';
 import test from 'ava';
 import {withFolder} from '../folder.ts';
-import {DigestError, fetchFile} from './fetch.ts';
+import {fetchFile, RefusedError} from './fetch.ts';
 
 const content = Buffer.alloc(300_000, 'asset ');
 const sha256 = createHash('sha256').update(content).digest('hex');
@@ -52,7 +52,7 @@ test('other content than the one pinned is refused, and not kept', t =>
 		await withServer(answer, async url => {
 			const path = join(folder, sha256);
 			await t.throwsAsync(fetchFile({url, sha256, path}, options), {
-				instanceOf: DigestError,
+				instanceOf: RefusedError,
 				message: /and the profile pins/,
 			});
 			await t.throwsAsync(readFile(path), {code: 'ENOENT'});

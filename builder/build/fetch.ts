@@ -14,8 +14,8 @@ interface FetchOptions {
 
 const tries = 4;
 
-/** What the server sends is not what the profile pins. */
-export class DigestError extends UserError {}
+/** The server has no such file, or not the one that the profile pins. */
+export class RefusedError extends UserError {}
 
 /** Goes on where an earlier try ended, when the server lets it. */
 async function download(url: string, part: string, {proxy, signal}: FetchOptions): Promise<void> {
@@ -36,7 +36,9 @@ async function download(url: string, part: string, {proxy, signal}: FetchOptions
 	if (statusCode === 416) return body.dump();
 	if (statusCode !== 200 && statusCode !== 206) {
 		await body.dump();
-		throw new UserError(`${url}: the server answers ${statusCode}`);
+		throw new (statusCode >= 400 && statusCode < 500 ? RefusedError : UserError)(
+			`${url}: the server answers ${statusCode}`,
+		);
 	}
 	const file = await open(part, statusCode === 206 ? 'a' : 'w');
 	try {
@@ -65,7 +67,7 @@ export async function fetchFile(
 			if (found === sha256) break;
 			await rm(part);
 			if (resumed) continue; // what an earlier build left was damaged
-			throw new DigestError(`${url} has the SHA-256 ${found}, and the profile pins ${sha256}`);
+			throw new RefusedError(`${url} has the SHA-256 ${found}, and the profile pins ${sha256}`);
 		} catch (error) {
 			if (options.signal.aborted || error instanceof UserError || left === 0)
 				throw error instanceof UserError

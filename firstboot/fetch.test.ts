@@ -1,0 +1,70 @@
+import {createHash} from 'node:crypto';
+import {mkdtemp, readFile, rm, writeFile} from 'node:fs/promises';
+import {createServer, type IncomingMessage, type ServerResponse} from 'node:http';
+import type {AddressInfo} from 'node:net';
+import {tmpdir} from 'node:os';
+import {join} from 'node:path';
+import test from 'ava';
+import {fetchFile} from './fetch.ts';
+
+const content = Buffer.alloc(200_000, 'asset ');
+const sha256 = createHash('sha256').update(content).digest('hex');
+
+type Answer = (request: IncomingMessage, response: ServerResponse) => void;
+
+async function withServer(answer: Answer, use: (url: string, path: string) => Promise<void>): Promise<void> {
+	const folder = await mkdtemp(join(tmpdir(), 'bringup-fetch-'));
+	const server = createServer(answer);
+	await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve));
+	try {
+		await use(`http://127.0.0.1:${(server.address() as AddressInfo).port}/asset`, join(folder, 'assets', sha256));
+	} finally {
+		server.closeAllConnections();
+		server.close();
+		await rm(folder, {recursive: true});
+	}
+}
+
+const pause = async () => {};
+
+test('while the server is not well it is asked again, and what it waits for is said', async t => {
+	let asked = 0;
+	const said: string[] = [];
+	const answer: Answer = (_, response) => void (++asked < 3 ? response.writeHead(503).end() : response.end(content));
+	await withServer(answer, async (url, path) => {
+		await fetchFile({url, sha256, path, mode: 0o644}, line => said.push(line), pause);
+		t.deepEqual(await readFile(path), content);
+		t.is(said.length, 2);
+		t.regex(said[0] ?? '', /waiting for .*: the server answers 503/);
+	});
+});
+
+test('a part that an earlier boot left damaged is fetched anew', async t => {
+	const answer: Answer = (request, response) => {
+		const from = Number(/bytes=(\d+)-/.exec(request.headers.range ?? '')?.[1] ?? 0);
+		response.writeHead(from > 0 ? 206 : 200).end(content.subarray(from));
+	};
+	await withServer(answer, async (url, path) => {
+		await fetchFile({url, sha256, path, mode: 0o644}, () => {}, pause);
+		await rm(path);
+		await writeFile(`${path}.part`, 'damaged');
+		await fetchFile({url, sha256, path, mode: 0o644}, () => {}, pause);
+		t.deepEqual(await readFile(path), content);
+	});
+});
+
+test('a server without the file, or with another one, is not asked for ever', async t => {
+	const absent: Answer = (_, response) => void response.writeHead(404).end();
+	const other: Answer = (_, response) => void response.end('something else');
+	for (const [answer, message] of [
+		[absent, /answers 404.*mend the asset in the profile/],
+		[other, /and the profile pins/],
+	] as const)
+		await withServer(answer, async (url, path) => {
+			await t.throwsAsync(
+				fetchFile({url, sha256, path, mode: 0o644}, () => {}, pause),
+				{message},
+			);
+			await t.throwsAsync(readFile(path), {code: 'ENOENT'});
+		});
+});
