@@ -7,7 +7,10 @@ import {userSchema} from './users.ts';
 
 const name = z
 	.string()
-	.regex(/^[a-z0-9][a-z0-9-]{0,62}$/, 'expected a name of lower case letters, digits and -, 63 characters at most');
+	.regex(
+		/^[a-z][a-z0-9-]{0,62}$/,
+		'expected a name: a letter, then lower case letters, digits and -, 63 characters at most',
+	);
 
 const vlan = z.int().min(1).max(4094);
 const cidr = z.union([z.cidrv4(), z.cidrv6()]);

@@ -71,7 +71,7 @@ export function checkFacts(sections: Sections): FalseFact[] {
 	faults.push(...checkContainers(sections));
 	if (storage) faults.push(...checkStorage(storage));
 	if (kubernetes) faults.push(...checkKubernetes(kubernetes, {firewall}));
-	if (identity) faults.push(...checkHardening(identity));
+	faults.push(...checkHardening(sections));
 	if (virtualization) faults.push(...checkVirtualization(virtualization, {debian, machine}));
 	return faults;
 }

@@ -1,6 +1,15 @@
+import {flatten, readBlockDevices} from '../disks.ts';
 import {readSignatures} from '../layout.ts';
 import type {Command, Phase, Probe, Step} from '../phase.ts';
-import {devicePath, type FileSystem, formatDifference, readContent, type Storage, storageSchema} from '../volumes.ts';
+import {
+	devicePath,
+	type FileSystem,
+	findDevice,
+	formatDifference,
+	readContent,
+	type Storage,
+	storageSchema,
+} from '../volumes.ts';
 
 /** xfs looks whole to libblkid from the first moment of mkfs: until it is, it has this label. */
 const unfinished = 'unfinished';
@@ -39,11 +48,28 @@ async function readContents(
 	);
 }
 
+/** It is mounted by its label, which no other disk may have: udev would link to the one that it saw last. */
+async function checkLabel(storage: Storage, name: string, on: readonly string[], probe: Probe): Promise<void> {
+	const devices = await readBlockDevices(probe);
+	const own = on.map(one => findDevice(storage, one, devices)?.path);
+	const other = devices.flatMap(flatten).find(({label, fstype, path}) => {
+		return label === name && fstype !== 'linux_raid_member' && !own.includes(path);
+	});
+	if (other)
+		throw formatDifference(
+			`the file system ${name}`,
+			`the only one of that label, on ${on.join(', ')}`,
+			`another on ${other.path}`,
+			'take that disk out, or give its file system another label',
+		);
+}
+
 async function planFileSystem(storage: Storage, name: string, probe: Probe): Promise<Step[]> {
 	const system = storage.filesystems[name] as FileSystem;
 	const on = [system.on].flat();
 	const devices = on.map(one => devicePath(storage, one));
 	const contents = await readContents(storage, on, probe);
+	await checkLabel(storage, name, on, probe);
 	if (contents.every(found => found?.type === system.type && found.label === name)) return [];
 	const half = system.type === 'xfs' && contents[0]?.type === 'xfs' && contents[0].label === unfinished;
 	if (!half && contents.some(Boolean))
