@@ -161,6 +161,32 @@ const refused: [title: string, phase: string, fields: object, found: RecordedMac
 		machine([ours('sdb', 'left', {fstype: 'btrfs', label: 'pool'}), ours('sdc', 'right')]),
 		/found {3}left: btrfs "pool", right: blank/,
 	],
+	[
+		'a label that another disk has too is refused: it would be mounted in its place',
+		'filesystems',
+		given,
+		machine([
+			left,
+			right,
+			fast,
+			disk('sde', 'OLD', {children: [part('sde1', 'old', {fstype: 'xfs', label: 'images'})]}),
+		]),
+		/the file system images[\s\S]*another on \/dev\/sde1\n[\s\S]*another label/,
+	],
+	[
+		'a group of our name on foreign disks is not extended with ours',
+		'groups',
+		given,
+		machine([left, right, ours('sdx', 'fast')], report()),
+		/the volume group vg0[\s\S]*on \/dev\/sdd1, which is none of these/,
+	],
+	[
+		'what was made under another name is not erased, whatever wipe says',
+		'data-disks',
+		{disks: {data: {serial: 'LEFT', wipe: true}}},
+		machine([ours('sdb', 'left', ext4)]),
+		/holds bringup-left, which was made for another name/,
+	],
 ];
 
 for (const [title, phase, fields, found, message] of refused)
