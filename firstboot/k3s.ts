@@ -64,7 +64,9 @@ export const kubernetesSchema = z
 		server: z
 			.url({protocol: /^https$/})
 			.optional()
-			.describe('a server to join, such as https://192.0.2.11:6443; an agent needs one, the first server has none'),
+			.describe(
+				'a server to join, such as https://192.0.2.11:6443; an agent needs one, the first server has none. When the first of several servers is installed anew, build its medium with the address of another: without it, it would begin a second, empty cluster',
+			),
 		servers: z.int().min(1).default(1).describe('servers of the whole cluster: 1, or an odd number that share etcd'),
 		link: z
 			.string()
