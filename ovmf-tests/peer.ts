@@ -46,7 +46,7 @@ const modules = ['net/llc/llc', 'net/802/stp', 'net/802/garp', 'net/802/mrp', 'n
 
 /** The kernel and initramfs of a second machine, made of what is on the medium. */
 export async function makePeer(iso: string, buildId: string): Promise<{image: string; initrd: string; append: string}> {
-	const work = join(folder, 'peer');
+	const work = join(folder, 'peer-kernel'); // a machine's folder is emptied when it starts
 	await rm(work, {recursive: true, force: true});
 	await mkdir(join(work, 'root/peer'), {recursive: true});
 	const extract = ['live/vmlinuz', 'live/initrd.img', `live-${buildId}/10-base.squashfs`].flatMap(path => [
