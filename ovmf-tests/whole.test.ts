@@ -93,7 +93,7 @@ async function assertInForce(t: ExecutionContext, ask: Ask): Promise<void> {
 	t.regex(mounts, /^\/var\/lib\/libvirt\/images +xfs +images$/m);
 	t.regex(mounts, /^\/srv\/scratch +ext4 +scratch$/m);
 	t.regex(mounts, /^\/srv\/data +btrfs +data$/m);
-	t.regex(await ask('cat', '/proc/mdstat'), /active raid1 .*\n.*\[2\/2\] \[UU\]/);
+	t.regex(await ask('cat', '/proc/mdstat'), /active (\(auto-read-only\) )?raid1 .*\n.*\[2\/2\] \[UU\]/);
 	t.regex(await ask('sudo', 'btrfs', 'subvolume', 'list', '/srv/data'), /path photos\n.*path backups/);
 
 	t.regex(await ask('sudo', 'virsh', 'list', '--state-running', '--name'), /^guest-1$/m);
