@@ -4,6 +4,9 @@ import {run} from '../builder/run.ts';
 import {folder} from './vm.ts';
 import {fetchBusybox} from './web-image.ts';
 
+/** Of the card that is on the wire. */
+export const peerMac = '52:54:00:62:75:03';
+
 /** What a second machine on the same wire sees, one line each. */
 const script = `#!/peer/busybox sh
 b=/peer/busybox
@@ -17,12 +20,14 @@ modprobe virtio_pci; modprobe virtio_net
 for module in $($b cat /peer/order); do $b insmod /peer/$module; done
 $b sleep 1
 $b ip link set lo up
-$b ip link set eth0 up
+# Of its two cards the one on the wire.
+wire=$($b grep -l ${peerMac} /sys/class/net/*/address | $b cut -d / -f 5)
+$b ip link set $wire up
 for id in 20 30 99; do
-	$b ip link add link eth0 name v$id type vlan id $id || say "no VLAN $id"
+	$b ip link add link $wire name v$id type vlan id $id || say "no VLAN $id"
 	$b ip link set v$id up
 done
-$b ip address add 10.0.2.77/24 dev eth0
+$b ip address add 10.0.2.77/24 dev $wire
 say() { echo "peer: $1"; }
 reach() { if $b ping -c 2 -W 3 -I $2 $3 >/dev/null; then say "$1: answers"; else say "$1: silence"; fi; }
 open() { if $b nc -w 4 $2 $3 </dev/null >/dev/null; then say "$1: open"; else say "$1: shut"; fi; }
