@@ -216,13 +216,14 @@ test.serial('every phase of the shipped profiles, on one machine, in one unatten
 
 	const before = await run(['qemu-img', 'compare', diskPath('EXTRA'), join(folder, 'precious.img')]);
 	t.regex(before, /identical/);
-	await change(ask, '"serial": "FAST",', '"serial": "EXTRA",');
+	const extra = '"disks": {"extra": {"serial": "EXTRA", "wipe": false},';
+	await change(ask, '"disks": {', extra);
 	const [refused] = await machine.waitFor(/FAILED in phase data-disks[\s\S]*?bringup: provision failed/, 300);
 	t.regex(
 		refused,
-		/storage\.disks\.fast: .* carries data that is not ours\n[\s\S]*found {3}ext4 "precious"[\s\S]*wipe: true/,
+		/storage\.disks\.extra: .* carries data that is not ours\n[\s\S]*found {3}ext4 "precious"[\s\S]*wipe: true/,
 	);
-	await change(ask, '"serial": "EXTRA",', '"serial": "FAST",');
+	await change(ask, extra, '"disks": {');
 	await machine.waitFor(/bringup: provision done.*/, 300);
 	stage('a disk with foreign data was refused');
 	await machine.cut();
