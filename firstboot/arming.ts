@@ -126,6 +126,12 @@ export function listChangedLinks(
 	});
 }
 
+/** The link over which a machine with these files is reached. */
+export function findManagement(files: ReadonlyMap<string, string>): string | undefined {
+	const found = [...files].find(([, content]) => content.includes('RequiredForOnline=routable'))?.[0];
+	return /^30-bringup-(.+)\.network$/.exec(found ?? '')?.[1];
+}
+
 /** How a trial ended, where it did not end well. */
 interface Verdict {
 	/** Why the change is not to be tried again; undefined when nothing speaks against it, as after a power cut. */

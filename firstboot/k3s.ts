@@ -1,6 +1,7 @@
 import {createHash} from 'node:crypto';
 import {z} from 'zod';
 import {type Asset, asset} from './assets.ts';
+import {linkName} from './links.ts';
 
 /** Where K3s keeps all that it has. */
 export const dataFolder = '/var/lib/rancher/k3s';
@@ -68,11 +69,7 @@ export const kubernetesSchema = z
 				'a server to join, such as https://192.0.2.11:6443; an agent needs one, the first server has none. When the first of several servers is installed anew, build its medium with the address of another: without it, it would begin a second, empty cluster',
 			),
 		servers: z.int().min(1).default(1).describe('servers of the whole cluster: 1, or an odd number that share etcd'),
-		link: z
-			.string()
-			.regex(/^[a-z][a-z0-9-]{0,14}$/, 'expected a link name')
-			.default('br0')
-			.describe('the link whose address the node has'),
+		link: linkName.default('br0').describe('the link whose address the node has'),
 		nodeName: z
 			.string()
 			.regex(new RegExp(`^${label}(\\.${label})*$`), 'expected a node name: lower case letters, digits, - and .')

@@ -2,10 +2,11 @@
 import {closeSync, constants, openSync, writeSync} from 'node:fs';
 import {setTimeout as sleep} from 'node:timers/promises';
 import {apply, CommandError, confinedDoor, machineProbe, writeDurably} from './apply.ts';
-import {planRestore, trialPath} from './arming.ts';
+import {findManagement, planRestore, readNetworkFiles, trialPath} from './arming.ts';
 import {planEvidence} from './evidence.ts';
 import {planStart} from './k3s-start.ts';
 import {readIpLinks} from './links.ts';
+import {networkFolder} from './networkd.ts';
 import {buildIdPath, type Step} from './phase.ts';
 import {findUnreachable, readAddresses} from './reach.ts';
 import {type RecordedMachine, recordProbe} from './record.ts';
@@ -104,9 +105,11 @@ async function restoreNetwork(): Promise<boolean> {
 		say(`bringup: network: ${step.why}`);
 		await apply(step, say);
 	}
-	if (reason === undefined || !network) return true;
+	// By the files that are in force again: the profile may name another link.
+	const management = findManagement((await readNetworkFiles(machineProbe, networkFolder)) ?? new Map());
+	if (reason === undefined || management === undefined) return true;
 	for (let tries = 0; tries < 30; tries++) {
-		if ((await findUnreachable(network, machineProbe)) === undefined) return true;
+		if ((await findUnreachable({management}, machineProbe)) === undefined) return true;
 		await sleep(2000);
 	}
 	// What is in force is not what the files say, and a boot makes it so. The change is given up: it comes to this once.

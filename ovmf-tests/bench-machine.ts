@@ -3,7 +3,9 @@ import {join} from 'node:path';
 import {startMachine} from '../builder/boot/machine.ts';
 import {buildIso, failure, findPort, folder, makeAssets, makeTestDisk} from './vm.ts';
 
-const median = (all: readonly number[]) => [...all].sort((a, b) => a - b)[Math.floor(all.length / 2)] ?? Number.NaN;
+/** The middle one of several figures. */
+export const median = (all: readonly number[]) =>
+	[...all].sort((a, b) => a - b)[Math.floor(all.length / 2)] ?? Number.NaN;
 
 /**
  * Seconds that a machine takes when nothing is left to do, as its own clock says: all phases, from Node's start on; an

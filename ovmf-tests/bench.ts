@@ -3,7 +3,7 @@ import {cp, mkdir, readFile, rm, writeFile} from 'node:fs/promises';
 import {homedir} from 'node:os';
 import {join, resolve} from 'node:path';
 import {run} from '../builder/run.ts';
-import {benchMachine} from './bench-machine.ts';
+import {benchMachine, median} from './bench-machine.ts';
 
 const folder = resolve('out/bench');
 const cache = join(folder, 'cache');
@@ -18,10 +18,10 @@ async function time(work: () => Promise<unknown>): Promise<number> {
 }
 
 /** The median of several runs, in seconds. */
-async function median(times: number, work: (round: number) => Promise<unknown>): Promise<number> {
+async function timeMedian(times: number, work: (round: number) => Promise<unknown>): Promise<number> {
 	const all: number[] = [];
 	for (let round = 0; round < times; round++) all.push(await time(() => work(round)));
-	return all.sort((a, b) => a - b)[Math.floor(times / 2)] ?? Number.NaN;
+	return median(all);
 }
 
 const key = 'ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIEgcppmhmnOuvEPs/uZFLWyxgq4z5jb03cyQg9Iyc7jY bench';
@@ -58,23 +58,23 @@ const measure = async (name: string, seconds: Promise<number>) => {
 await measure('first build, packages at hand', time(build));
 await measure(
 	'rebuild, text changed',
-	median(3, async round => {
+	timeMedian(3, async round => {
 		await writeProfile(`bench-${round}`);
 		await build();
 	}),
 );
 await measure(
 	'cp of the ISO',
-	median(3, () => run(['cp', iso, join(folder, 'copy.iso')])),
+	timeMedian(3, () => run(['cp', iso, join(folder, 'copy.iso')])),
 );
-await measure('rebuild, nothing changed', median(5, build));
+await measure('rebuild, nothing changed', timeMedian(5, build));
 await measure(
 	'render, whole process',
-	median(5, () => run(['node', cli, 'render', '--profile', profile])),
+	timeMedian(5, () => run(['node', cli, 'render', '--profile', profile])),
 );
 await measure(
 	'node, empty program',
-	median(5, () => run(['node', '--eval', '0'])),
+	timeMedian(5, () => run(['node', '--eval', '0'])),
 );
 
 if (process.argv.includes('--machine')) {

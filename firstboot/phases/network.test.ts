@@ -1,6 +1,6 @@
 import {readFileSync} from 'node:fs';
 import test from 'ava';
-import {lastGood, planRestore, rejectedPath, trialPath} from '../arming.ts';
+import {findManagement, lastGood, planRestore, rejectedPath, trialPath} from '../arming.ts';
 import {type IpLink, listLinks, networkSchema} from '../links.ts';
 import {networkFolder} from '../networkd.ts';
 import {listEnabled, listUnits, type Step} from '../phase.ts';
@@ -80,6 +80,14 @@ test('the bridge keeps VLANs apart and has the MAC address of its uplink', t => 
 		files[`${networkFolder}/30-bringup-iot.network`] ?? '',
 		/RequiredForOnline=no[\s\S]*Address=192\.0\.2\.1\/24/,
 	);
+});
+
+test('the link that the machine is reached over is told by its files', t => {
+	const named = Object.entries(files).map(
+		([path, content]) => [path.slice(networkFolder.length + 1), content] as const,
+	);
+	t.is(findManagement(new Map(named)), 'br0');
+	t.is(findManagement(new Map()), undefined);
 });
 
 test('a machine that nobody reaches yet is not armed', async t => {

@@ -139,7 +139,7 @@ async function planInitramfs(probe: Probe, wanted: Files): Promise<Step[]> {
 	];
 }
 
-/** The links of the profile. A change on a machine that is reachable is on trial until it is proven to be reachable still. */
+/** The links of the profile. Once they were set up, every change is on trial until the machine is proven to be reachable. */
 export const network: Phase<typeof networkSchema> = {
 	schema: networkSchema,
 	packages: [
