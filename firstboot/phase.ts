@@ -24,8 +24,8 @@ export type Step = {why: string} & (
 export interface Phase<Schema extends z.ZodType = z.ZodType> {
 	/** Its section of the profile. A profile without the section skips the phase. */
 	schema: Schema;
-	/** The Debian packages whose programs it runs; the builder puts them in the image. */
-	packages: readonly string[];
+	/** The Debian packages whose programs it runs; the builder puts them in the image. Some depend on what its section says. */
+	packages: readonly string[] | ((config: z.output<Schema>) => readonly string[]);
 	/** The steps from the machine as found to the machine as configured; [] when there is nothing to do. */
 	plan(config: z.output<Schema>, probe: Probe): Promise<Step[]>;
 }

@@ -7,6 +7,7 @@ import {arrays} from './phases/arrays.ts';
 import {bootloader} from './phases/bootloader.ts';
 import {containers} from './phases/containers.ts';
 import {dataDisks} from './phases/data-disks.ts';
+import {datasets} from './phases/datasets.ts';
 import {disk} from './phases/disk.ts';
 import {filesystems} from './phases/filesystems.ts';
 import {finish} from './phases/finish.ts';
@@ -19,6 +20,7 @@ import {kubernetes} from './phases/kubernetes.ts';
 import {mounts} from './phases/mounts.ts';
 import {network} from './phases/network.ts';
 import {partition} from './phases/partition.ts';
+import {pools} from './phases/pools.ts';
 import {link, name} from './phases/preflight.ts';
 import {report} from './phases/report.ts';
 import {seal} from './phases/seal.ts';
@@ -96,6 +98,8 @@ export const provision: readonly Entry[] = [
 	entry('filesystems', 'storage', filesystems),
 	entry('mounts', 'storage', mounts),
 	entry('subvolumes', 'storage', subvolumes),
+	entry('pools', 'storage', pools),
+	entry('datasets', 'storage', datasets),
 	entry('virtualization', 'virtualization', virtualization),
 	entry('containers', 'containers', containers),
 	entry('kubernetes', 'kubernetes', kubernetes),
@@ -104,9 +108,13 @@ export const provision: readonly Entry[] = [
 export const sequences = {install, provision};
 
 /** The Debian packages that the phases run whose section the profile has. */
-export function listPackages(given: Partial<Record<keyof typeof sections, unknown>>): string[] {
-	const needed = [...install, ...provision].filter(({section}) => given[section] !== undefined);
-	return [...new Set(needed.flatMap(({phase}) => phase.packages))].sort();
+export function listPackages(given: Partial<Pick<Machine, Section>>): string[] {
+	const needed = [...install, ...provision].flatMap(({section, phase: {packages}}) => {
+		const config = given[section];
+		if (config === undefined) return [];
+		return typeof packages === 'function' ? packages(config) : packages;
+	});
+	return [...new Set(needed)].sort();
 }
 
 /** The steps of one phase on the machine as found; undefined when the profile lacks its section. */

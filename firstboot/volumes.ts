@@ -13,6 +13,7 @@ import {
 } from './disks.ts';
 import {readSignatures} from './layout.ts';
 import type {Probe} from './phase.ts';
+import {mokSchema, poolsSchema} from './zfs.ts';
 
 const name = z
 	.string()
@@ -94,6 +95,10 @@ export const storageSchema = z
 			)
 			.default({})
 			.describe('file systems by their label'),
+		pools: poolsSchema(name, path).describe(
+			'pools of ZFS by their name; Debian has it in the component contrib, and builds its module in the image',
+		),
+		mok: mokSchema.optional(),
 	})
 	.describe(
 		'Data disks. Only ever added to: what is there as described is kept, what differs stops the phase, and foreign data too unless wipe is said. Installing the system anew keeps them.',

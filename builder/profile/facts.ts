@@ -7,6 +7,7 @@ import type {ProfileFields} from './schema.ts';
 import type {FieldPath} from './source.ts';
 import {checkStorage} from './storage-facts.ts';
 import {checkVirtualization} from './virtualization-facts.ts';
+import {checkPools} from './zfs-facts.ts';
 
 /** Something that the schema cannot see: true of no machine. */
 export interface FalseFact {
@@ -69,7 +70,7 @@ export function checkFacts(sections: Sections): FalseFact[] {
 	if (network) faults.push(...checkNetwork(network));
 	if (firewall) faults.push(...checkFirewall(firewall, network));
 	faults.push(...checkContainers(sections));
-	if (storage) faults.push(...checkStorage(storage));
+	if (storage) faults.push(...checkStorage(storage), ...checkPools(storage, {debian, machine}));
 	if (kubernetes) faults.push(...checkKubernetes(kubernetes, {firewall}));
 	faults.push(...checkHardening(sections));
 	if (virtualization) faults.push(...checkVirtualization(virtualization, {debian, machine}));

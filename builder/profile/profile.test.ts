@@ -45,7 +45,17 @@ const table: [title: string, yaml: string, fault: string | RegExp][] = [
 	[
 		'an unknown field, near none',
 		`${whole}machine: {colour: red}\n`,
-		/4:11: error: machine\.colour: there is no such field; the fields here are firmware, consoles, microcode/,
+		/4:11: error: machine\.colour: there is no such field; the fields here are firmware, secureBoot, consoles/,
+	],
+	[
+		'ZFS under Secure Boot without a key that the kernel would know',
+		`${whole}debian: {components: [main, contrib, non-free-firmware]}\nstorage: {disks: {a: {serial: A}}, pools: {tank: {vdevs: [{type: disk, members: [a]}]}}}\n`,
+		/^p\.yaml:5:\d+: error: storage\.pools: Debian does not sign the module of ZFS.*storage\.mok.*machine: \{secureBoot: false\}/,
+	],
+	[
+		'ZFS without the component that it is in',
+		`${whole}machine: {secureBoot: false}\nstorage: {disks: {a: {serial: A}}, pools: {mirrors: {vdevs: [{type: mirror, members: [a]}]}}}\n`,
+		/storage\.pools: ZFS is in the component contrib[\s\S]*pools\.mirrors: mirrors means something else[\s\S]*members: mirror has 2 members or more/,
 	],
 	[
 		'a value near one of a set',

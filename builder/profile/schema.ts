@@ -33,6 +33,12 @@ const machine = z
 			.min(1)
 			.default(['uefi', 'bios'])
 			.describe('what the medium boots under; `uefi` is with Secure Boot and without'),
+		secureBoot: z
+			.boolean()
+			.default(true)
+			.describe(
+				'whether Secure Boot may be on, as it is out of the box; where it is off, modules need no signature, such as the one of ZFS',
+			),
 		consoles: z
 			.array(z.string().regex(/^tty[A-Za-z0-9]+(,\d+[noe]?\d?)?$/, 'expected a console such as tty0 or ttyS0,115200'))
 			.min(1)

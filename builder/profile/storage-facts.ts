@@ -16,7 +16,7 @@ interface Use {
 	what: string;
 }
 
-function listUses({disks, arrays, groups, filesystems}: Storage): Use[] {
+function listUses({disks, arrays, groups, filesystems, pools}: Storage): Use[] {
 	const [diskNames, arrayNames] = [Object.keys(disks), Object.keys(arrays)];
 	const volumes = Object.entries(groups).flatMap(([group, {volumes}]) =>
 		Object.keys(volumes).map(volume => `${group}/${volume}`),
@@ -29,6 +29,14 @@ function listUses({disks, arrays, groups, filesystems}: Storage): Use[] {
 	return [
 		...Object.entries(arrays).flatMap(([name, array]) => members('arrays', name, array.members)),
 		...Object.entries(groups).flatMap(([name, group]) => members('groups', name, group.members)),
+		...Object.entries(pools).flatMap(([pool, {vdevs}]) =>
+			vdevs.flatMap(({members}, vdev) =>
+				members.map((name, index): Use => {
+					const path = ['storage', 'pools', pool, 'vdevs', vdev, 'members', index];
+					return {name, path, known: diskNames, what: 'disk'};
+				}),
+			),
+		),
 		...Object.entries(filesystems).flatMap(([label, {on}]) =>
 			[on].flat().map((name): Use => {
 				const known = [...diskNames, ...arrayNames, ...volumes];

@@ -1,7 +1,7 @@
 import {type Disk, flatten, type Node, readBlockDevices} from '../disks.ts';
 import {readSignatures} from '../layout.ts';
 import type {Phase, Probe, Step} from '../phase.ts';
-import {chooseDataDisks, findPartition, partitionLabel, storageSchema} from '../volumes.ts';
+import {chooseDataDisks, findPartition, partitionLabel, type Storage, storageSchema} from '../volumes.ts';
 
 interface DiskPlan {
 	/** Stops what runs on the disk. */
@@ -49,24 +49,34 @@ function checkWipe(name: string, disk: Disk, node: Node): void {
 		);
 }
 
-function planWipe(name: string, disk: Disk, node: Node): DiskPlan {
+function planWipe(name: string, disk: Disk, node: Node, zfs: boolean): DiskPlan {
 	const what = `${disk.contents} on ${describe(disk)}; storage.disks.${name}.wipe`;
 	const partitions = flatten(node).filter(({type}) => type === 'part');
+	// wipefs leaves what zpool knows a member by, which then refuses the disk.
+	const members = zfs ? flatten(node).filter(({fstype}) => fstype === 'zfs_member') : [];
 	return {
 		stop: planStop(flatten(node).slice(1), what),
-		make: [...partitions.map(({path}) => path), disk.path].map(
-			(path): Step => ({do: 'run', command: ['wipefs', '--all', path], why: `erase ${what}: ${path}`}),
-		),
+		make: [
+			...members.map(({path}): Step => {
+				const command = ['zpool', 'labelclear', '-f', path] as const;
+				return {do: 'run', command, why: `erase ${what}: ${path} as a member of a pool`};
+			}),
+			...[...partitions.map(({path}) => path), disk.path].map(
+				(path): Step => ({do: 'run', command: ['wipefs', '--all', path], why: `erase ${what}: ${path}`}),
+			),
+		],
 	};
 }
 
 async function planDisk(
+	{disks, pools}: Storage,
 	name: string,
 	disk: Disk,
-	wipe: boolean,
 	devices: readonly Node[],
 	probe: Probe,
 ): Promise<DiskPlan> {
+	const wipe = disks[name]?.wipe ?? false;
+	const zfs = Object.keys(pools).length > 0;
 	const node = devices.find(device => device.name === disk.name) as Node;
 	const ours = findPartition(devices, name);
 	if (ours && flatten(node).includes(ours)) return {stop: [], make: []};
@@ -77,7 +87,7 @@ async function planDisk(
 	const blank = disk.contents === 'empty' && (await readSignatures(probe, disk.path)).length === 0;
 	if (!blank && !wipe) throw refuse(name, disk);
 	if (!blank) checkWipe(name, disk, node);
-	const {stop, make} = blank ? {stop: [], make: []} : planWipe(name, disk, node);
+	const {stop, make} = blank ? {stop: [], make: []} : planWipe(name, disk, node, zfs);
 	const table: Step[] = [
 		{
 			do: 'run',
@@ -98,9 +108,7 @@ export const dataDisks: Phase<typeof storageSchema> = {
 	async plan(storage, probe) {
 		const chosen = await chooseDataDisks(storage, probe);
 		const devices = await readBlockDevices(probe);
-		const plans = await Promise.all(
-			[...chosen].map(([name, disk]) => planDisk(name, disk, storage.disks[name]?.wipe ?? false, devices, probe)),
-		);
+		const plans = await Promise.all([...chosen].map(([name, disk]) => planDisk(storage, name, disk, devices, probe)));
 		// What lies on two of the disks is stopped once, and before either is erased.
 		const stops = new Map(
 			plans.flatMap(({stop}) => stop).map(step => [step.do === 'run' ? step.command.join(' ') : '', step]),

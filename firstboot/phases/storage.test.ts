@@ -68,6 +68,8 @@ test('blank disks become what the profile says, in one plan', async t => {
 			'systemctl enable --now var-lib-images.mount srv-scratch.mount srv-data.mount bringup-scrub@srv-data.timer',
 		],
 		subvolumes: ['btrfs subvolume create /srv/data/photos', 'btrfs subvolume create /srv/data/backups'],
+		pools: [],
+		datasets: [],
 	});
 	const [first] = plans['data-disks'] ?? [];
 	t.is(first?.do === 'run' ? first.stdin : '', 'label: gpt\nname=bringup-left\n');

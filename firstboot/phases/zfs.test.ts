@@ -1,0 +1,206 @@
+import test from 'ava';
+import {probeRecord, type RecordedMachine} from '../record.ts';
+import {storageSchema} from '../volumes.ts';
+import {planModule} from '../zfs-module.ts';
+import {blank, commandsOf, disk, machine, ours, part, planAll, planOne, system} from './storage.test.machine.ts';
+
+const given = {
+	disks: {left: {serial: 'LEFT'}, right: {serial: 'RIGHT'}, fast: {serial: 'FAST'}},
+	pools: {
+		tank: {
+			vdevs: [{type: 'mirror', members: ['left', 'right']}],
+			properties: {atime: 'off'},
+			datasets: {
+				'photos/raw': {mount: '/srv/raw', properties: {recordsize: '1M'}},
+				photos: {mount: '/srv/photos', properties: {quota: '100G'}},
+			},
+		},
+		scratch: {vdevs: [{type: 'disk', members: ['fast']}]},
+	},
+};
+
+const mok = {password: 'confirm-me'};
+const unlocked = {'/sys/kernel/security/lockdown': '[none] integrity confidentiality\n'};
+const locked = {
+	'/sys/kernel/security/lockdown': 'none [integrity] confidentiality\n',
+	'/proc/sys/kernel/osrelease': '6.12.117+deb13-amd64\n',
+};
+const loaded = {'/sys/module/zfs/version': '2.3.9-0+deb13u1\n', '/etc/hostid': 'xxxx'};
+
+const withFiles = (found: RecordedMachine, files: Record<string, string>): RecordedMachine => ({
+	...found,
+	files: {'/etc/machine-id': `0123abcd${'0'.repeat(24)}\n`, ...found.files, ...files},
+});
+
+const member = (label: string) => ({fstype: 'zfs_member', label});
+const members = [
+	system,
+	ours('sdb', 'left', member('tank')),
+	ours('sdc', 'right', member('tank')),
+	ours('sdd', 'fast', member('scratch')),
+];
+
+const line = (...fields: string[]) => `${fields.join('\t')}\n`;
+const listed = (tank = ['mirror-0', '/dev/disk/by-partlabel/bringup-left', '/dev/disk/by-partlabel/bringup-right']) =>
+	[
+		line('scratch', '5.5G', '1M'),
+		line('', '/dev/disk/by-partlabel/bringup-fast', '5.5G'),
+		line('tank', '2.8G', '1M'),
+		...tank.map(part => line('', part, '-')),
+	].join('');
+
+const properties = (more: Record<string, Record<string, string>> = {}) => {
+	const all: Record<string, Record<string, string>> = {
+		scratch: {mountpoint: 'none'},
+		tank: {mountpoint: 'none', atime: 'off'},
+		'tank/photos': {mountpoint: '/srv/photos', quota: String(100 * 2 ** 30), mounted: 'yes'},
+		'tank/photos/raw': {mountpoint: '/srv/raw', recordsize: '1048576', mounted: 'yes'},
+		...more,
+	};
+	return Object.entries(all)
+		.flatMap(([name, values]) => Object.entries(values).map(([property, value]) => line(name, property, value)))
+		.join('');
+};
+
+const timers = ['zfs-scrub-monthly@tank.timer', 'zfs-scrub-monthly@scratch.timer'];
+const done = (commands: Record<string, string> = {}) =>
+	withFiles(
+		machine(members, {
+			'zpool list -v -H -P': listed(),
+			'zfs get -H -p -t filesystem -o name,property,value all': properties(),
+			'systemctl list-units --all --plain --no-legend --full': timers
+				.map(timer => `${timer} loaded active waiting ${timer}\n`)
+				.join(''),
+			'find /etc/systemd/system -mindepth 2 -type l -printf %f\n': timers.map(timer => `${timer}\n`).join(''),
+			...commands,
+		}),
+		{...unlocked, ...loaded},
+	);
+
+test('blank disks become pools with datasets, in one plan', async t => {
+	const plans = await planAll(given, withFiles(machine(blank), unlocked));
+	const options =
+		'-o ashift=12 -o autotrim=on -O mountpoint=none -O canmount=off -O compression=on -O xattr=sa -O acltype=posixacl -O relatime=on';
+	t.deepEqual(commandsOf(plans['pools']), [
+		'modprobe zfs',
+		'zgenhostid 0123abcd',
+		`zpool create ${options} -O atime=off tank mirror /dev/disk/by-partlabel/bringup-left /dev/disk/by-partlabel/bringup-right`,
+		`zpool create ${options} scratch /dev/disk/by-partlabel/bringup-fast`,
+		`systemctl enable --now ${timers.join(' ')}`,
+	]);
+	t.deepEqual(commandsOf(plans['datasets']), [
+		'zfs create -p -o mountpoint=/srv/photos -o quota=100G tank/photos',
+		'zfs create -p -o mountpoint=/srv/raw -o recordsize=1M tank/photos/raw',
+	]);
+});
+
+test('pools that are as the profile says need nothing', async t => {
+	t.deepEqual(Object.values(await planAll(given, done())).flat(), []);
+});
+
+test('a property that differs is set, a dataset that is not mounted is mounted', async t => {
+	const found = properties({
+		tank: {mountpoint: 'none', atime: 'on'},
+		'tank/photos': {mountpoint: '/srv/photos', quota: '0', mounted: 'no'},
+	});
+	const steps = await planOne(
+		'datasets',
+		given,
+		done({[`zfs get -H -p -t filesystem -o name,property,value all`]: found}),
+	);
+	t.deepEqual(commandsOf(steps), ['zfs set atime=off tank', 'zfs set quota=100G tank/photos', 'zfs mount tank/photos']);
+});
+
+test('a pool that another system had is taken back, and its disks are not touched', async t => {
+	const label = "    version: 5000\n    name: 'tank'\n    txg: 4711\n";
+	const found = done({
+		'zpool list -v -H -P': '',
+		...Object.fromEntries(
+			['left', 'right', 'fast'].map(name => [`zdb -l /dev/disk/by-partlabel/bringup-${name}`, label]),
+		),
+	});
+	t.deepEqual(commandsOf(await planOne('pools', given, found)), [
+		'zpool import -f -d /dev/disk/by-partlabel tank',
+		'zpool import -f -d /dev/disk/by-partlabel scratch',
+	]);
+	const cut = {...found.commands};
+	for (const name of ['left', 'right'])
+		cut[`zdb -l /dev/disk/by-partlabel/bringup-${name}`] = "    name: 'tank'\n    txg: 0\n";
+	const [make] = commandsOf(await planOne('pools', given, {...found, commands: cut}));
+	t.regex(make ?? '', /^zpool create /);
+});
+
+test('what differs is refused with a picture of both', async t => {
+	const foreign = [system, ours('sdb', 'left', {fstype: 'ext4', label: 'home'}), ...members.slice(2)];
+	await t.throwsAsync(planOne('pools', given, withFiles(machine(foreign, {'zpool list -v -H -P': ''}), loaded)), {
+		message: [
+			'the pool tank is not as the profile says',
+			'  wanted  mirror of left, right',
+			'  found   left holds ext4 "home"',
+			'if it may go: zpool labelclear /dev/disk/by-partlabel/bringup-left, or wipefs --all /dev/disk/by-partlabel/bringup-left',
+		].join('\n'),
+	});
+	const replaced = [system, ours('sdb', 'left'), ...members.slice(2)];
+	await t.throwsAsync(
+		planOne('pools', given, withFiles(machine(replaced, {'zpool list -v -H -P': listed()}), loaded)),
+		{
+			message: /found {3}left is blank\n.*zpool replace tank OLD \/dev\/disk\/by-partlabel\/bringup-left/,
+		},
+	);
+	const striped = listed(['/dev/disk/by-partlabel/bringup-left', '/dev/disk/by-partlabel/bringup-right']);
+	await t.throwsAsync(planOne('pools', given, done({'zpool list -v -H -P': striped})), {
+		message: /wanted {2}mirror of 2\n {2}found {3}disk of 2\n/,
+	});
+});
+
+test('a member of a foreign pool is cleared of what zpool knows it by, where wipe is said', async t => {
+	const old = disk('sdb', 'LEFT', {pttype: 'gpt', children: [part('sdb1', 'zfs-1', {...member('old')})]});
+	const wiping = {...given, disks: {...given.disks, left: {serial: 'LEFT', wipe: true}}};
+	const steps = await planOne('data-disks', wiping, machine([system, old, ...blank.slice(2)]));
+	t.deepEqual(commandsOf(steps).slice(0, 2), ['zpool labelclear -f /dev/sdb1', 'wipefs --all /dev/sdb1']);
+});
+
+const fingerprint = '62b1f8a9';
+const keyed = (commands: Record<string, string>) =>
+	withFiles(
+		machine(blank, {
+			'modinfo --field sig_key spl': '12:34\n',
+			'modinfo --field sig_key zfs': '12:34\n',
+			'sha1sum /var/lib/dkms/mok.pub': `${fingerprint}  /var/lib/dkms/mok.pub\n`,
+			'mokutil --list-enrolled': '[key 1]\nSHA1 Fingerprint: aa:bb:cc:dd\n',
+			'mokutil --list-new': '',
+			...commands,
+		}),
+		{...locked, '/var/lib/dkms/mok.pub': '(der)'},
+	);
+
+test('under Secure Boot the module waits for a key that a person confirms', async t => {
+	const secured = storageSchema.parse({...given, mok});
+	const plan = async (found: RecordedMachine) => commandsOf(await planModule(secured, probeRecord(found)));
+	const folder = '/lib/modules/6.12.117+deb13-amd64/updates/dkms';
+	const sign = [
+		`cp ${folder}/zfs.ko.xz ${folder}/zfs.ko.new.xz`,
+		`xz --decompress --force ${folder}/zfs.ko.new.xz`,
+		`/usr/lib/linux-kbuild-6.12/scripts/sign-file sha256 /var/lib/dkms/mok.key /var/lib/dkms/mok.pub ${folder}/zfs.ko.new`,
+		`xz --check=crc32 --lzma2=dict=1MiB --force ${folder}/zfs.ko.new`,
+		`sync ${folder}/zfs.ko.new.xz`,
+		`mv --no-target-directory ${folder}/zfs.ko.new.xz ${folder}/zfs.ko.xz`,
+	];
+	const unsigned = {'modinfo --field sig_key zfs': '\n'};
+	const blankMachine = keyed(unsigned);
+	delete blankMachine.files['/var/lib/dkms/mok.pub'];
+	const ask = 'mokutil --import /var/lib/dkms/mok.pub';
+	t.deepEqual(await plan(blankMachine), ['dkms generate_mok', ...sign, ask]);
+	t.deepEqual(await plan(keyed(unsigned)), [...sign, ask]);
+	t.deepEqual(await plan(keyed({})), [ask]);
+	await t.throwsAsync(plan(keyed({'mokutil --list-new': 'SHA1 Fingerprint: 62:b1:f8:a9\n'})), {
+		message: /restart the machine[\s\S]*Enroll MOK, Continue, Yes/,
+	});
+	t.deepEqual(await plan(keyed({'mokutil --list-enrolled': 'SHA1 Fingerprint: 62:b1:f8:a9\n'})), ['modprobe zfs']);
+	await t.throwsAsync(planOne('pools', given, withFiles(machine(blank), locked)), {message: /storage\.mok/});
+});
+
+test('a profile without pools asks nothing of ZFS, and brings nothing of it', async t => {
+	const fields = {disks: {left: {serial: 'LEFT'}}};
+	for (const phase of ['pools', 'datasets']) t.deepEqual(await planOne(phase, fields, {commands: {}, files: {}}), []);
+});
