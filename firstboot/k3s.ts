@@ -1,5 +1,5 @@
 import {createHash} from 'node:crypto';
-import {z} from 'zod';
+import * as z from 'zod';
 import {type Asset, asset} from './assets.ts';
 import {linkName} from './links.ts';
 

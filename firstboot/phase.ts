@@ -1,4 +1,4 @@
-import {z} from 'zod';
+import * as z from 'zod';
 
 /** A program and its arguments. Never a shell line. */
 export type Command = readonly [program: string, ...args: string[]];

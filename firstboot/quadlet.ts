@@ -1,4 +1,4 @@
-import {z} from 'zod';
+import * as z from 'zod';
 import {asset} from './assets.ts';
 import {secret} from './phase.ts';
 import {userName} from './users.ts';

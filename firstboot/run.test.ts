@@ -1,5 +1,5 @@
 import test from 'ava';
-import {z} from 'zod';
+import * as z from 'zod';
 import type {Phase, Step} from './phase.ts';
 import {probeRecord} from './record.ts';
 import {converge, type Door} from './run.ts';

@@ -1,4 +1,4 @@
-import {z} from 'zod';
+import * as z from 'zod';
 import {installSchema} from './disks.ts';
 import {kubernetesSchema} from './k3s.ts';
 import {networkSchema} from './links.ts';

@@ -1,4 +1,4 @@
-import {z} from 'zod';
+import * as z from 'zod';
 import {type Probe, planFile, type Step, secret, secretPath} from './phase.ts';
 
 /** What useradd takes for a name. */

@@ -1,5 +1,5 @@
 import {createHash} from 'node:crypto';
-import {z} from 'zod';
+import * as z from 'zod';
 import {asset} from './assets.ts';
 import {parseSize, size} from './disks.ts';
 import {address, linkName, macAddress} from './links.ts';

@@ -1,4 +1,4 @@
-import {z} from 'zod';
+import * as z from 'zod';
 import {planTable} from '../nftables.ts';
 import type {Phase} from '../phase.ts';
 
