@@ -19,13 +19,17 @@ const header = (bytes: number) =>
 interface Found {
 	files?: Record<string, string>;
 	logical?: Record<string, number>;
+	zvols?: Record<string, number>;
 	running?: boolean;
 }
 
-async function plan(disks: object[], {files = {}, logical = {}, running = false}: Found = {}): Promise<Step[]> {
+async function plan(
+	disks: object[],
+	{files = {}, logical = {}, zvols = {}, running = false}: Found = {},
+): Promise<Step[]> {
 	const domains = placeDomains(
 		virtualizationSchema.parse({
-			pools: {images: {path: folder}, fast: {volumeGroup: 'vg0'}},
+			pools: {images: {path: folder}, fast: {volumeGroup: 'vg0'}, zfs: {dataset: 'tank/vms'}},
 			domains: {one: {cpus: 1, memory: '1G', disks}},
 		}),
 		'0'.repeat(32),
@@ -40,6 +44,9 @@ async function plan(disks: object[], {files = {}, logical = {}, running = false}
 		commands: {
 			[listFolders([folder]).join(' ')]: [folder, ...Object.keys(files)].join('\n'),
 			[volumes]: {report: [{lv}]},
+			'zfs list -H -p -t volume -o name,volsize,volblocksize': Object.entries(zvols)
+				.map(([name, bytes]) => `tank/vms/${name}\t${bytes}\t16384\n`)
+				.join(''),
 			...Object.fromEntries(headers),
 		},
 		files: {},
@@ -116,6 +123,21 @@ test('a logical volume may be larger by part of an extent; it grows, and never s
 	await t.throwsAsync(plan([fast], {logical: {'one-0': 2 * gib}}), {message: /has 2G and the profile says 1G/});
 });
 
+test('a volume of ZFS is treated like a logical one', async t => {
+	const tank = {pool: 'zfs', size: '1G'};
+	t.deepEqual(lines(await plan([{...tank, from}], {zvols: {'one-0.new': gib}})), [
+		'zfs destroy tank/vms/one-0.new',
+		'zfs create -p -V 1073741824 tank/vms/one-0.new',
+		'udevadm settle',
+		`qemu-img convert -n -f qcow2 -O raw ${asset} /dev/zvol/tank/vms/one-0.new`,
+		'sync /dev/zvol/tank/vms/one-0.new',
+		'zfs rename tank/vms/one-0.new tank/vms/one-0',
+		'udevadm settle',
+	]);
+	t.deepEqual(await plan([tank], {zvols: {'one-0': gib}}), []);
+	t.deepEqual(lines(await plan([tank], {zvols: {'one-0': gib / 2}})), ['zfs set volsize=1073741824 tank/vms/one-0']);
+});
+
 test('a disk that is given another place is not made anew there, without what is on it', async t => {
 	const [one] = placeDomains(
 		virtualizationSchema.parse({
@@ -125,7 +147,7 @@ test('a disk that is given another place is not made anew there, without what is
 		'0'.repeat(32),
 	);
 	if (!one) return t.fail();
-	const storage = (...paths: string[]) => ({paths: new Set(paths), logical: new Map()});
+	const storage = (...paths: string[]) => ({paths: new Set(paths), blocks: new Map()});
 	const definition = (at: string) => `<disk>\n  <source file='${at}'/>\n  <target dev='vda' bus='virtio'/>\n</disk>`;
 	t.throws(() => checkMoved(one, definition('/old/one-0.qcow2'), storage()), {
 		message: /lies at \/old\/one-0\.qcow2, and the profile puts it at \/srv\/vms\/one-0\.qcow2.*move it there/,

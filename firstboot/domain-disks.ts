@@ -4,14 +4,14 @@ import {formatBytes} from './sizing.ts';
 import {nameTarget, type PlacedDomain, type Volume} from './virtualization.ts';
 
 type FileVolume = Extract<Volume, {kind: 'file'}>;
-type LogicalVolume = Extract<Volume, {kind: 'logical'}>;
+type BlockVolume = Extract<Volume, {kind: 'block'}>;
 
 /** What stands where disks of domains may lie. */
 export interface Storage {
 	/** Every path in the folders that were asked for, and these. */
 	paths: ReadonlySet<string>;
-	/** By path of the logical volume, its bytes and the step in which its group grows. */
-	logical: ReadonlyMap<string, {bytes: number; extent: number}>;
+	/** By path of the volume, its bytes and the step in which such volumes grow. */
+	blocks: ReadonlyMap<string, {bytes: number; extent: number}>;
 }
 
 /** Lists what lies in folders that may not be there yet: find(1) fails on those, so it starts at the root and looks only into what leads there. */
@@ -39,22 +39,43 @@ export function listFolders(folders: readonly string[]): Command {
 	];
 }
 
-/** Asks the machine once for all files and once for all logical volumes. */
+type Blocks = Storage['blocks'];
+
+async function readLogical(probe: Probe): Promise<[string, {bytes: number; extent: number}][]> {
+	const options = ['--reportformat', 'json', '--units', 'b', '--nosuffix'] as const;
+	const output = await probe.output(['lvs', ...options, '--options', 'vg_name,lv_name,lv_size,vg_extent_size']);
+	const {report} = JSON.parse(output) as {report: {lv: Record<string, string>[]}[]};
+	return report
+		.flatMap(({lv}) => lv)
+		.map(({vg_name, lv_name, lv_size, vg_extent_size}) => {
+			return [`/dev/${vg_name}/${lv_name}`, {bytes: Number(lv_size), extent: Number(vg_extent_size)}];
+		});
+}
+
+async function readZvols(probe: Probe): Promise<[string, {bytes: number; extent: number}][]> {
+	const output = await probe.output(['zfs', 'list', '-H', '-p', '-t', 'volume', '-o', 'name,volsize,volblocksize']);
+	return output
+		.split('\n')
+		.filter(Boolean)
+		.map(line => {
+			const [name, bytes, extent] = line.split('\t');
+			return [`/dev/zvol/${name}`, {bytes: Number(bytes), extent: Number(extent)}];
+		});
+}
+
+/** Asks the machine once for all files, and once for all volumes of each kind. */
 export async function readStorage(
 	folders: readonly string[],
 	volumes: readonly Volume[],
 	probe: Probe,
 ): Promise<Storage> {
 	const paths = new Set((await probe.output(listFolders(folders))).split('\n'));
-	const logical = new Map<string, {bytes: number; extent: number}>();
-	if (volumes.some(({kind}) => kind === 'logical')) {
-		const options = ['--reportformat', 'json', '--units', 'b', '--nosuffix'] as const;
-		const output = await probe.output(['lvs', ...options, '--options', 'vg_name,lv_name,lv_size,vg_extent_size']);
-		const {report} = JSON.parse(output) as {report: {lv: Record<string, string>[]}[]};
-		for (const {vg_name, lv_name, lv_size, vg_extent_size} of report.flatMap(({lv}) => lv))
-			logical.set(`/dev/${vg_name}/${lv_name}`, {bytes: Number(lv_size), extent: Number(vg_extent_size)});
-	}
-	return {paths, logical};
+	const has = (on: 'lvm' | 'zfs') => volumes.some(volume => volume.kind === 'block' && volume.on === on);
+	const blocks: Blocks = new Map([
+		...(has('lvm') ? await readLogical(probe) : []),
+		...(has('zfs') ? await readZvols(probe) : []),
+	]);
+	return {paths, blocks};
 }
 
 /** Bytes that a qcow2 file shows to its domain: a big-endian number at byte 24 of its header. */
@@ -112,50 +133,67 @@ function planFile(volume: FileVolume): Step[] {
 	];
 }
 
-function planLogical({path, group, name, bytes, image}: LogicalVolume, storage: Storage): Step[] {
+/** What LVM and ZFS call the same. */
+function listCommands({
+	on,
+	parent,
+	name,
+	path,
+	bytes,
+}: BlockVolume): Record<'remove' | 'make' | 'name' | 'grow', Command> {
 	const fresh = `${name}.new`;
+	return on === 'lvm'
+		? {
+				remove: ['lvremove', '--yes', `${parent}/${fresh}`],
+				make: ['lvcreate', '--yes', '--wipesignatures', 'y', '--size', `${bytes}b`, '--name', fresh, parent],
+				name: ['lvrename', parent, fresh, name],
+				grow: ['lvextend', '--size', `${bytes}b`, path],
+			}
+		: {
+				remove: ['zfs', 'destroy', `${parent}/${fresh}`],
+				make: ['zfs', 'create', '-p', '-V', String(bytes), `${parent}/${fresh}`],
+				name: ['zfs', 'rename', `${parent}/${fresh}`, `${parent}/${name}`],
+				grow: ['zfs', 'set', `volsize=${bytes}`, `${parent}/${name}`],
+			};
+}
+
+function planBlock(volume: BlockVolume, {blocks}: Storage): Step[] {
+	const {path, on, bytes, image} = volume;
 	const device = temporary(path);
-	const what = `the disk ${path} of ${formatBytes(bytes)}`;
+	const commands = listCommands(volume);
+	const run = (command: Command, why: string): Step => ({do: 'run', command, why});
+	// The device of a volume of ZFS is made by udev.
+	const settle = on === 'zfs' ? [run(['udevadm', 'settle'], 'let udev see it')] : [];
 	const {from, format} = image;
+	const fill = from && [
+		run(
+			['qemu-img', 'convert', '-n', '-f', format, '-O', 'raw', assetPath(from), device],
+			'copy the golden image to it',
+		),
+		run(['sync', device], 'make it durable'),
+	];
 	return [
-		...(storage.logical.has(device)
-			? [
-					{
-						do: 'run',
-						command: ['lvremove', '--yes', `${group}/${fresh}`],
-						why: `remove ${device}, which was never finished`,
-					} as const,
-				]
-			: []),
-		{
-			do: 'run',
-			command: ['lvcreate', '--yes', '--wipesignatures', 'y', '--size', `${bytes}b`, '--name', fresh, group],
-			why: `make ${what}`,
-		},
-		...(from
-			? [
-					{
-						do: 'run',
-						command: ['qemu-img', 'convert', '-n', '-f', format, '-O', 'raw', assetPath(from), device],
-						why: 'copy the golden image to it',
-					} as const,
-					{do: 'run', command: ['sync', device], why: 'make it durable'} as const,
-				]
-			: []),
-		{do: 'run', command: ['lvrename', group, fresh, name], why: `put ${path} in place`},
+		...(blocks.has(device) ? [run(commands.remove, `remove ${device}, which was never finished`)] : []),
+		run(commands.make, `make the disk ${path} of ${formatBytes(bytes)}`),
+		...settle,
+		...(fill ?? []),
+		run(commands.name, `put ${path} in place`),
+		...settle,
 	];
 }
 
 function planGrowth(domain: PlacedDomain, volume: Volume, running: boolean): Step[] {
 	const {path, bytes} = volume;
 	const why = `grow ${path} to ${formatBytes(bytes)}`;
-	const extend = {do: 'run', command: ['lvextend', '--size', `${bytes}b`, path], why} as const;
 	const tell = {
 		do: 'run',
 		command: ['virsh', 'blockresize', domain.name, path, `${bytes}b`],
-		why: running && volume.kind === 'logical' ? `tell ${domain.name} its new size` : why,
+		why: running && volume.kind === 'block' ? `tell ${domain.name} its new size` : why,
 	} as const;
-	if (volume.kind === 'logical') return running ? [extend, tell] : [extend];
+	if (volume.kind === 'block') {
+		const grow = {do: 'run', command: listCommands(volume).grow, why} as const;
+		return running ? [grow, tell] : [grow];
+	}
 	return [running ? tell : {do: 'run', command: ['qemu-img', 'resize', '-f', 'qcow2', path, String(bytes)], why}];
 }
 
@@ -167,16 +205,12 @@ async function planVolume(
 	probe: Probe,
 ): Promise<Step[]> {
 	const {path, bytes} = volume;
-	const logical = storage.logical.get(path);
+	const block = storage.blocks.get(path);
 	const found =
-		volume.kind === 'logical'
-			? logical?.bytes
-			: storage.paths.has(path)
-				? await readVirtualSize(path, probe)
-				: undefined;
-	if (found === undefined) return volume.kind === 'logical' ? planLogical(volume, storage) : planFile(volume);
-	// A logical volume comes in whole extents.
-	if (found >= bytes + (logical?.extent ?? 1))
+		volume.kind === 'block' ? block?.bytes : storage.paths.has(path) ? await readVirtualSize(path, probe) : undefined;
+	if (found === undefined) return volume.kind === 'block' ? planBlock(volume, storage) : planFile(volume);
+	// A volume comes in whole extents.
+	if (found >= bytes + (block?.extent ?? 1))
 		throw new Error(
 			`${path} has ${formatBytes(found)} and the profile says ${formatBytes(bytes)}: a disk is never made smaller. Give virtualization.domains.${domain.name}.disks that size; or move what is on it, and remove it`,
 		);
@@ -188,7 +222,7 @@ export function checkMoved({name, volumes}: PlacedDomain, definition: string | u
 	volumes.forEach(({path}, index) => {
 		const disk = new RegExp(`<source (?:file|dev)=['"]([^'"]+)['"]/>\\s*<target dev=['"]${nameTarget(index)}['"]`);
 		const before = disk.exec(definition ?? '')?.[1];
-		if (before === undefined || before === path || storage.paths.has(path) || storage.logical.has(path)) return;
+		if (before === undefined || before === path || storage.paths.has(path) || storage.blocks.has(path)) return;
 		throw new Error(
 			`virtualization.domains.${name}.disks[${index}] lies at ${before}, and the profile puts it at ${path}: stop the domain and move it there, or give it its pool back`,
 		);
@@ -197,7 +231,7 @@ export function checkMoved({name, volumes}: PlacedDomain, definition: string | u
 
 /** The golden images that disks still have to be made from. */
 export function listMissingImages(volumes: readonly Volume[], storage: Storage): Asset[] {
-	const missing = volumes.filter(({path}) => !storage.paths.has(path) && !storage.logical.has(path));
+	const missing = volumes.filter(({path}) => !storage.paths.has(path) && !storage.blocks.has(path));
 	const images = missing.flatMap(({image}) => image.from ?? []);
 	return [...new Map(images.map(image => [image.asset.sha256, image])).values()];
 }

@@ -32,6 +32,12 @@ const pool = z.union([
 			.regex(/^[A-Za-z0-9_+.][A-Za-z0-9_+.-]*$/, 'expected the name of a volume group')
 			.describe('an LVM volume group; every disk is a logical volume'),
 	}),
+	z.strictObject({
+		dataset: z
+			.string()
+			.regex(/^[a-z][\w-]*(\/[A-Za-z0-9][\w.-]*)*$/, 'expected a dataset of ZFS such as tank/vms')
+			.describe('a dataset of ZFS, or a pool of the section storage; every disk is a volume in it'),
+	}),
 ]);
 
 const network = z.strictObject({
@@ -137,10 +143,10 @@ export type NetworkOfDomains = Virtualization['networks'][string];
 type Disk = Domain['disks'][number];
 type Link = Domain['networks'][number];
 
-/** A disk of a domain: a file in a folder, or a logical volume. */
+/** A disk of a domain: a file in a folder, a logical volume of a group, or a volume in a dataset. */
 export type Volume = {path: string; bytes: number; image: Pick<Disk, 'from' | 'how' | 'format'>} & (
 	| {kind: 'file'; folder: string}
-	| {kind: 'logical'; group: string; name: string}
+	| {kind: 'block'; on: 'lvm' | 'zfs'; parent: string; name: string}
 );
 
 /** A link of a domain, with the name that it has on the machine. */
@@ -191,9 +197,10 @@ function placeVolume(config: Virtualization, domain: string, disk: Disk, index: 
 	const name = `${domain}-${index}`;
 	// Whole MiB: qemu-img and lvcreate would round another number, each in its own way.
 	const common = {bytes: Math.ceil(parseSize(disk.size) / 2 ** 20) * 2 ** 20, image: disk};
-	return 'path' in pool
-		? {...common, kind: 'file', folder: pool.path, path: `${pool.path}/${name}.qcow2`}
-		: {...common, kind: 'logical', group: pool.volumeGroup, name, path: `/dev/${pool.volumeGroup}/${name}`};
+	if ('path' in pool) return {...common, kind: 'file', folder: pool.path, path: `${pool.path}/${name}.qcow2`};
+	return 'volumeGroup' in pool
+		? {...common, kind: 'block', on: 'lvm', parent: pool.volumeGroup, name, path: `/dev/${pool.volumeGroup}/${name}`}
+		: {...common, kind: 'block', on: 'zfs', parent: pool.dataset, name, path: `/dev/zvol/${pool.dataset}/${name}`};
 }
 
 /** The domains of the profile on the machine with this machine-id. */

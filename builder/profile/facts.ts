@@ -73,6 +73,6 @@ export function checkFacts(sections: Sections): FalseFact[] {
 	if (storage) faults.push(...checkStorage(storage), ...checkPools(storage, {debian, machine}));
 	if (kubernetes) faults.push(...checkKubernetes(kubernetes, {firewall}));
 	faults.push(...checkHardening(sections));
-	if (virtualization) faults.push(...checkVirtualization(virtualization, {debian, machine}));
+	if (virtualization) faults.push(...checkVirtualization(virtualization, {debian, machine, storage}));
 	return faults;
 }

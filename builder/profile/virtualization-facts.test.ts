@@ -100,7 +100,7 @@ const table: [title: string, yaml: string, fault: RegExp][] = [
 	[
 		'backing in a volume group',
 		one(`disks: [{pool: fast, size: 1G, how: backing, ${golden}}]`).replace('disks: [{pool: images, size: 1G}], ', ''),
-		/a logical volume has no backing/,
+		/a volume of LVM or ZFS has no backing/,
 	],
 	[
 		'a damaged key in a seed',

@@ -65,9 +65,20 @@ function checkDisks({disks}: Domain, path: FieldPath, {pools}: Virtualization): 
 			: [
 					{
 						path: [...at, 'how'],
-						message: 'a logical volume has no backing; take how: copy, or a pool that is a folder',
+						message: 'a volume of LVM or ZFS has no backing; take how: copy, or a pool that is a folder',
 					},
 				];
+	});
+}
+
+/** A dataset lies in a pool of ZFS, whose module the section storage brings. */
+function checkDatasets({pools}: Virtualization, storage: Sections['storage']): FalseFact[] {
+	const known = Object.keys(storage?.pools ?? {});
+	return Object.entries(pools).flatMap(([name, pool]) => {
+		const [parent = ''] = 'dataset' in pool ? pool.dataset.split('/') : [];
+		if (!('dataset' in pool) || known.includes(parent)) return [];
+		const message = `there is no pool ${parent} in storage.pools; there are: ${known.join(', ') || 'none'}`;
+		return [{path: [section, 'pools', name, 'dataset'], message}];
 	});
 }
 
@@ -109,7 +120,7 @@ function checkTwins(config: Virtualization): FalseFact[] {
 /** What is false in the section `virtualization`. */
 export function checkVirtualization(
 	config: Virtualization,
-	{debian, machine}: Pick<Sections, 'debian' | 'machine'>,
+	{debian, machine, storage}: Pick<Sections, 'debian' | 'machine' | 'storage'>,
 ): FalseFact[] {
 	const capacity = {memory: machine?.memory === undefined ? undefined : parseSize(machine.memory), cpus: machine?.cpus};
 	return [
@@ -124,5 +135,6 @@ export function checkVirtualization(
 			];
 		}),
 		...checkTwins(config),
+		...checkDatasets(config, storage),
 	];
 }

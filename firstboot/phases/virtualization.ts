@@ -168,16 +168,10 @@ async function planDomain(domain: PlacedDomain, {config, libvirt, storage, probe
 /** KVM, libvirt, its pools, networks and domains. */
 export const virtualization: Phase<typeof virtualizationSchema> = {
 	schema: virtualizationSchema,
-	packages: [
-		'libvirt-daemon-system',
-		'libvirt-clients',
-		'qemu-system-x86',
-		'qemu-utils',
-		'ovmf',
-		'lvm2',
-		'mtools',
-		'nftables',
-		'kmod',
+	packages: ({pools}) => [
+		...['libvirt-daemon-system', 'libvirt-clients', 'qemu-system-x86', 'qemu-utils', 'ovmf'],
+		...['lvm2', 'mtools', 'nftables', 'kmod', 'udev'],
+		...(Object.values(pools).some(pool => 'dataset' in pool) ? ['zfsutils-linux'] : []),
 	],
 	async plan(config, probe) {
 		const machineId = (await probe.read('/etc/machine-id'))?.trim();
