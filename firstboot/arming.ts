@@ -16,12 +16,11 @@ const replaced = `${folder}/replaced`;
 
 const timer = 'bringup-network-restore.timer';
 
+const networkd = 'systemd-networkd.service';
+const makeAnew = 'let networkd make the links anew';
+
 /** networkd keeps what it knew of a link that is gone: until 257 such a link does not come back by a reload (systemd/systemd#34907). */
-export const restartNetworkd: Step = {
-	do: 'run',
-	command: ['systemctl', 'restart', 'systemd-networkd.service'],
-	why: 'let networkd make the links anew',
-};
+export const restartNetworkd: Step = {do: 'run', command: ['systemctl', 'restart', networkd], why: makeAnew};
 
 /** Seconds that the new network has; the timer gives it twice as long. */
 const proofSeconds = 60;
@@ -166,7 +165,8 @@ export async function planRestore(probe: Probe, {reason, at, links, running}: Ve
 	);
 	const changed = listChangedLinks(now, before).filter(([link]) => links.includes(link));
 	steps.push(...changed.flatMap(([link, content]) => planNetdev(link, content)));
-	if (running) steps.push(restartNetworkd);
+	// Not waited for: the unit that runs us at boot is ordered before networkd.
+	if (running) steps.push({do: 'run', command: ['systemctl', '--no-block', 'restart', networkd], why: makeAnew});
 	// Moved, not removed: half a folder would be taken for the whole network at the next boot.
 	steps.push(
 		{do: 'run', command: ['rm', '--recursive', '--force', replaced], why: 'remove the network before the last'},

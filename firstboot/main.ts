@@ -93,8 +93,9 @@ async function restoreNetwork(): Promise<boolean> {
 		machine => machine.network,
 		() => undefined,
 	);
-	const running = (await machineProbe.read(trialPath)) !== undefined;
-	const reason = running && network ? await findUnreachable(network, machineProbe).catch(String) : undefined;
+	const trial = (await machineProbe.read(trialPath)) !== undefined;
+	const running = (await machineProbe.read('/run/systemd/netif/state')) !== undefined;
+	const reason = trial && network ? await findUnreachable(network, machineProbe).catch(String) : undefined;
 	const links = (await readIpLinks(machineProbe)).map(({ifname}) => ifname);
 	const toConsoles = await findConsoles();
 	const say = (line: string) => {

@@ -35,6 +35,17 @@ async function planSignatures(probe: Probe): Promise<Step[]> {
 	return steps;
 }
 
+/** A power cut may leave a file of a key there and empty; then both are made anew. */
+function planNewKey(): Step[] {
+	const why = "make this machine's key for modules";
+	return [
+		{do: 'run', command: ['rm', '--force', key, certificate], why: 'remove what an earlier try left of a key'},
+		{do: 'run', command: ['dkms', 'generate_mok'], why},
+		{do: 'run', command: ['sync', key, certificate], why: 'make it durable'},
+	];
+}
+
+/** The steps to a key that the kernel knows; none when it does. Throws while a person has to confirm it. */
 async function planKey({password}: NonNullable<Storage['mok']>, probe: Probe): Promise<Step[]> {
 	const signatures = await planSignatures(probe);
 	const ask: Step = {
@@ -43,14 +54,11 @@ async function planKey({password}: NonNullable<Storage['mok']>, probe: Probe): P
 		stdin: `${password}\n${password}\n`,
 		why: 'ask the firmware to take the key',
 	};
-	if ((await probe.read(certificate)) === undefined) {
-		const make: Step = {do: 'run', command: ['dkms', 'generate_mok'], why: "make this machine's key for modules"};
-		return [make, ...signatures, ask];
-	}
+	if (!(await probe.read(certificate)) || !(await probe.read(key))) return [...planNewKey(), ...signatures, ask];
 	// A certificate's SHA-1 fingerprint is that of its file.
 	const [fingerprint = ''] = (await probe.output(['sha1sum', certificate])).split(' ');
 	const has = (list: string) => list.replaceAll(':', '').toLowerCase().includes(fingerprint);
-	if (has(await probe.output(['mokutil', '--list-enrolled']))) return [...signatures, load];
+	if (has(await probe.output(['mokutil', '--list-enrolled']))) return signatures;
 	if (!has(await probe.output(['mokutil', '--list-new']))) return [...signatures, ask];
 	if (signatures.length > 0) return signatures;
 	throw new Error(
@@ -62,12 +70,14 @@ async function planKey({password}: NonNullable<Storage['mok']>, probe: Probe): P
 	);
 }
 
-/** The steps to the kernel's module of ZFS; under Secure Boot with a key of this machine. */
-export async function planModule({mok}: Storage, probe: Probe): Promise<Step[]> {
-	if (await isLoaded(probe)) return [];
-	if (!(await isLocked(probe))) return [load];
-	if (mok) return planKey(mok, probe);
-	throw new Error(
-		'Secure Boot is on, and the kernel does not load the module of ZFS, which Debian did not sign; switch Secure Boot off in the firmware, or give storage.mok',
-	);
+/** The steps to the kernel's module of ZFS, and whether its programs will answer after them. */
+export async function planModule({mok}: Storage, probe: Probe): Promise<{steps: Step[]; usable: boolean}> {
+	if (await isLoaded(probe)) return {steps: [], usable: true};
+	if (!(await isLocked(probe))) return {steps: [load], usable: true};
+	if (!mok)
+		throw new Error(
+			'Secure Boot is on, and the kernel does not load the module of ZFS, which Debian did not sign; switch Secure Boot off in the firmware, or give storage.mok',
+		);
+	const steps = await planKey(mok, probe);
+	return steps.length === 0 ? {steps: [load], usable: true} : {steps, usable: false};
 }

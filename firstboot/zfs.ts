@@ -8,25 +8,31 @@ const datasetName = z
 		'expected the name of a dataset below its pool, such as vm/web',
 	);
 
-/** Properties that may change at any time; zfsprops(7). */
+const onOff = z.enum(['on', 'off']);
+const cached = z.enum(['all', 'metadata', 'none']);
+const space = z.string().regex(/^([1-9]\d*[KMGT]|none)$/, 'expected a size such as 100G, or none');
+
+/** Properties that may change at any time, with the values that ZFS gives back as they were set; zfsprops(7). */
 const properties = z
-	.partialRecord(
-		z.enum([
-			...([
-				'atime',
-				'compression',
-				'copies',
-				'dedup',
-				'exec',
-				'logbias',
-				'primarycache',
-				'quota',
-				'recordsize',
-			] as const),
-			...(['refquota', 'refreservation', 'reservation', 'secondarycache', 'snapdir', 'sync'] as const),
-		]),
-		z.union([z.int().min(0), z.string().regex(/^[a-z0-9][A-Za-z0-9-]*$/)]).transform(String),
-	)
+	.strictObject({
+		atime: onOff,
+		compression: z.enum(['on', 'off', 'lz4', 'zstd', 'gzip', 'zle']),
+		copies: z.enum(['1', '2', '3']),
+		dedup: z.enum(['on', 'off', 'verify']),
+		exec: onOff,
+		logbias: z.enum(['latency', 'throughput']),
+		primarycache: cached,
+		quota: space,
+		recordsize: z.string().regex(/^([1-9]\d*K|1M|2M|4M|8M|16M)$/, 'expected a power of 2 from 4K to 16M'),
+		refquota: space,
+		refreservation: space,
+		reservation: space,
+		secondarycache: cached,
+		snapdir: z.enum(['hidden', 'visible']),
+		sync: z.enum(['standard', 'always', 'disabled']),
+	})
+	.partial()
+	.transform(given => given as Record<string, string>)
 	.default({});
 
 const vdev = (member: z.ZodType<string, string>) =>
@@ -79,28 +85,54 @@ export async function isLoaded(probe: Probe): Promise<boolean> {
 	return (await probe.read('/sys/module/zfs/version')) !== undefined;
 }
 
-/** One part of a pool, as ZFS has it. */
-export interface Vdev {
-	type: string;
-	members: number;
+/** A pool that is imported. */
+export interface Imported {
+	vdevs: {type: string; members: number}[];
+	/** The devices that it lies on. */
+	paths: string[];
 }
 
-/** Every pool with its parts, by name. Fields are separated by tabs, and lines of parts begin with one. */
-const listPools: Command = ['zpool', 'list', '-v', '-H', '-P'];
-
-/** The pools that are imported; none without the module. */
-export async function readPools(probe: Probe): Promise<Map<string, Vdev[]>> {
-	const pools = new Map<string, Vdev[]>();
-	if (!(await isLoaded(probe))) return pools;
-	for (const line of (await probe.output(listPools)).split('\n').filter(Boolean)) {
-		const [pool, part = ''] = line.split('\t');
-		const type = /^(mirror|raidz[123]|spare|logs|cache|special|dedup|draid)(-|$)/.exec(part)?.[1];
-		const vdevs = [...pools.values()].at(-1) ?? [];
-		const last = vdevs.at(-1);
-		if (pool) pools.set(pool, []);
-		else if (type) vdevs.push({type, members: 0});
-		else if (last) last.members += 1;
-		else vdevs.push({type: 'disk', members: 1});
-	}
-	return pools;
+interface Vdev {
+	class?: string;
+	path?: string;
+	vdevs?: Record<string, Vdev>;
 }
+
+const listPools: Command = ['zpool', 'status', '--json'];
+
+const below = ({vdevs = {}}: Vdev) => Object.entries(vdevs);
+const listPaths = (vdev: Vdev): string[] => [
+	...(vdev.path ? [vdev.path] : []),
+	...below(vdev).flatMap(([, part]) => listPaths(part)),
+];
+
+/** The pools that are imported, by name; none without the module. A disk that is being replaced is one member, with two paths. */
+export async function readPools(probe: Probe): Promise<Map<string, Imported>> {
+	if (!(await isLoaded(probe))) return new Map();
+	const {pools = {}} = JSON.parse(await probe.output(listPools)) as {pools?: Record<string, Vdev>};
+	return new Map(
+		Object.entries(pools).map(([name, {vdevs}]) => {
+			const parts = below(vdevs?.[name] ?? {}).filter(([, part]) => (part.class ?? 'normal') === 'normal');
+			return [
+				name,
+				{
+					vdevs: parts.map(([part, vdev]) => {
+						const type = /^(mirror|raidz[123])-/.exec(part)?.[1];
+						return type ? {type, members: below(vdev).length} : {type: 'disk', members: 1};
+					}),
+					paths: parts.flatMap(([, part]) => listPaths(part)),
+				},
+			];
+		}),
+	);
+}
+
+/** What bringup sets on a pool where the profile says nothing else. */
+export const defaults = {
+	mountpoint: 'none',
+	canmount: 'off',
+	compression: 'on',
+	xattr: 'sa',
+	acltype: 'posix',
+	relatime: 'on',
+};

@@ -3,7 +3,18 @@ import {setTimeout as sleep} from 'node:timers/promises';
 import test from 'ava';
 import type {Machine} from '../builder/boot/machine.ts';
 import {sendQmp} from '../builder/boot/qmp.ts';
-import {type Artefact, buildIso, failure, findPort, folder, makeTestDisk, startFor, writeEvidence} from './vm.ts';
+import {
+	type Artefact,
+	buildIso,
+	failure,
+	findPort,
+	folder,
+	makeAssets,
+	makeTestDisk,
+	type Setup,
+	startFor,
+	writeEvidence,
+} from './vm.ts';
 
 let artefact: Artefact;
 let sshPort = 0;
@@ -14,9 +25,19 @@ const disks = Object.keys(sizes).map(
 
 test.before('the ISO of a machine with pools', async t => {
 	t.timeout(40 * 60_000);
+	await makeAssets();
 	for (const [serial, size] of Object.entries(sizes)) await makeTestDisk(`zfs-${serial}.qcow2`, size);
 	artefact = await buildIso('ovmf-tests/profiles/zfs.yaml');
 	sshPort = await findPort();
+});
+
+const setup = (more: Partial<Setup> = {}): Setup => ({
+	name: 'zfs',
+	firmware: 'uefi-secure-boot',
+	memory: 3072,
+	disks,
+	sshPort,
+	...more,
 });
 
 /** Presses keys at the machine's keyboard, one after the other. */
@@ -45,14 +66,14 @@ async function confirmKey(machine: Machine): Promise<void> {
 
 test.serial('under Secure Boot the pools wait for a person at the console, and then they are made', async t => {
 	t.timeout(45 * 60_000);
-	const machine = await startFor(t, {name: 'zfs', firmware: 'uefi-secure-boot', disks, sshPort, cdrom: artefact.iso});
+	const machine = await startFor(t, setup({cdrom: artefact.iso}));
 	const ask = (...command: string[]) => machine.run(artefact.login, command);
 	await machine.waitFor(/bringup: install done/, 1200, failure);
 	const [refused] = await machine.waitFor(/FAILED in phase pools[\s\S]*?bringup: provision failed/, 1200);
 	t.regex(refused, /ZFS waits for a person[\s\S]*Enroll MOK, Continue, Yes/);
 	await ask('sudo', 'systemctl', 'reboot').catch(() => {}); // the connection ends with the machine
 	await confirmKey(machine);
-	const [summary] = await machine.waitFor(/bringup: provision done.*/, 900, failure);
+	const [summary] = await machine.waitFor(/bringup: provision done.*/, 1500, failure);
 	t.regex(summary, /pools \(\d+\), datasets \(2\)/);
 	t.regex(await ask('sudo', 'mokutil', '--sb-state'), /SecureBoot enabled/);
 	t.regex(await ask('sudo', 'zpool', 'status', 'tank'), /state: ONLINE[\s\S]*mirror-0/);
@@ -60,7 +81,9 @@ test.serial('under Secure Boot the pools wait for a person at the console, and t
 		await ask('findmnt', '--list', '--noheadings', '--types', 'zfs', '--output', 'TARGET,SOURCE'),
 		/^\/srv\/photos +tank\/photos\n\/srv\/photos\/raw +tank\/photos\/raw$/m,
 	);
-	t.is((await ask('zfs', 'get', '-H', '-p', '-o', 'value', 'quota', 'tank/photos')).trim(), String(2 ** 30));
+	t.regex(await ask('sudo', 'virsh', 'list', '--state-running', '--name'), /^guest-1$/m);
+	t.regex(await ask('sudo', 'virsh', 'domblklist', 'guest-1'), /\/dev\/zvol\/tank\/vms\/guest-1-0/);
+	t.is((await ask('zfs', 'get', '-H', '-p', '-o', 'value', 'quota', 'tank/photos')).trim(), String(2 ** 40));
 	t.regex(await ask('systemctl', 'list-timers', '--no-legend'), /zfs-scrub-monthly@tank\.timer/);
 	t.regex(await ask('sudo', 'bringup', 'plan'), /^(\S+: nothing to do\n)+$/);
 	await ask('sudo', 'cp', '/etc/hostname', '/srv/photos/raw/one');
@@ -71,25 +94,18 @@ test.serial('under Secure Boot the pools wait for a person at the console, and t
 
 test.serial('after the power was cut nothing is left to do, and the pool is there', async t => {
 	t.timeout(20 * 60_000);
-	const machine = await startFor(t, {name: 'zfs', firmware: 'uefi-secure-boot', disks, sshPort, again: true});
+	const machine = await startFor(t, setup({again: true}));
 	const [summary] = await machine.waitFor(/bringup: provision done.*/, 900, failure);
 	t.regex(summary, /provision done; nothing to do/);
 	t.regex(await machine.run(artefact.login, ['cat', '/srv/photos/raw/one']), /node/);
+	t.regex(await machine.run(artefact.login, ['sudo', 'virsh', 'list', '--state-running', '--name']), /^guest-1$/m);
 	t.is((await machine.run(artefact.login, ['systemctl', '--failed', '--no-legend'])).trim(), '');
 });
 
 test.serial('installed anew, the machine takes its pool back', async t => {
 	t.timeout(40 * 60_000);
 	const anew = await buildIso('ovmf-tests/profiles/zfs-anew.yaml');
-	const machine = await startFor(t, {
-		name: 'zfs',
-		firmware: 'uefi-secure-boot',
-		disks,
-		sshPort,
-		cdrom: anew.iso,
-		cdromFirst: true,
-		again: true,
-	});
+	const machine = await startFor(t, setup({cdrom: anew.iso, cdromFirst: true, again: true}));
 	await machine.waitFor(/erase .*wipe: same-machine/, 600, failure);
 	await machine.waitFor(/bringup: install done/, 1200, failure);
 	// The key of the system before went with its disk; the new one has its own.

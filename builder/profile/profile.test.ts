@@ -58,6 +58,11 @@ const table: [title: string, yaml: string, fault: string | RegExp][] = [
 		/storage\.pools: ZFS is in the component contrib[\s\S]*pools\.mirrors: mirrors means something else[\s\S]*members: mirror has 2 members or more/,
 	],
 	[
+		'pools whose parts differ, and a dataset in the way of a file system',
+		`${whole}debian: {components: [main, contrib]}\nmachine: {secureBoot: false, microcode: []}\nstorage: {disks: {a: {serial: A}, b: {serial: B}, c: {serial: C}, d: {serial: D}}, filesystems: {e: {on: d, type: xfs, mount: /srv/e}}, pools: {tank: {vdevs: [{type: mirror, members: [a, b]}, {type: disk, members: [c]}], datasets: {x: {mount: /srv/e/x}}}}}\n`,
+		/vdevs\[1\]: zpool takes vdevs of one type[\s\S]*datasets\.x\.mount: e is mounted there, above it or below it/,
+	],
+	[
 		'a value near one of a set',
 		`${whole}debian: {release: trixi}\n`,
 		/4:19: error: debian\.release: expected one of trixie, bookworm \(did you mean "trixie"\?\)/,

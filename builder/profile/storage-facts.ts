@@ -63,6 +63,12 @@ function checkUses(storage: Storage): FalseFact[] {
 	];
 }
 
+/** Whether a path is part of the system, which a data disk must not hide. */
+export function isSystemPath(path: string): boolean {
+	const folders = /^\/(bin|boot|dev|etc|lib\w*|proc|root|run|sbin|sys|tmp|usr)(\/|$)/;
+	return folders.test(path) || /^\/var(\/lib(\/(apt|bringup|dkms|dpkg|systemd)(\/.*)?)?)?$/.test(path);
+}
+
 function checkFileSystems({filesystems}: Storage): FalseFact[] {
 	const all = Object.entries(filesystems);
 	return all.flatMap(([label, {on, type, raid, mount, subvolumes}], index) => {
@@ -80,7 +86,7 @@ function checkFileSystems({filesystems}: Storage): FalseFact[] {
 			});
 		const twin = all.slice(0, index).find(([, other]) => other.mount === mount);
 		if (twin) faults.push({path: [...path, 'mount'], message: `${twin[0]} is mounted at ${mount} already`});
-		if (/^\/(boot|dev|etc|proc|run|sys|tmp|usr)(\/|$)|^\/var$/.test(mount))
+		if (isSystemPath(mount))
 			faults.push({
 				path: [...path, 'mount'],
 				message: `${mount} belongs to the system; mount it below /srv or /var/lib`,

@@ -1,4 +1,5 @@
 import type {FalseFact, Sections} from './facts.ts';
+import {isSystemPath} from './storage-facts.ts';
 
 type Storage = NonNullable<Sections['storage']>;
 
@@ -18,24 +19,37 @@ function checkPool({filesystems, pools}: Storage, name: string): FalseFact[] {
 		if (members.length < fewest[type])
 			faults.push({path: [...path, 'vdevs', index, 'members'], message: `${type} has ${fewest[type]} members or more`});
 	});
+	const [first] = vdevs;
+	const odd = vdevs.findIndex(({type, members}) => type !== first?.type || members.length !== first.members.length);
+	if (odd >= 0 && !vdevs.every(({type}) => type === 'disk'))
+		faults.push({
+			path: [...path, 'vdevs', odd],
+			message: 'zpool takes vdevs of one type and one number of members only',
+		});
 	for (const [dataset, {mount}] of Object.entries(datasets)) {
 		const at = [...path, 'datasets', dataset, 'mount'];
-		if (mount !== undefined && /^\/(boot|dev|etc|proc|run|sys|tmp|usr)(\/|$)|^\/var$/.test(mount))
+		if (mount !== undefined && isSystemPath(mount))
 			faults.push({path: at, message: `${mount} belongs to the system; mount it below /srv or /var/lib`});
 	}
 	return faults;
 }
 
-/** Two things at one place: the second would hide the first. */
+const holds = (outer: string, inner: string) => inner === outer || inner.startsWith(`${outer}/`);
+
+/** Two things at one place, or one in the other: ZFS mounts its own, in an order that is not systemd's, and one would hide the other. */
 function checkMounts({filesystems, pools}: Storage): FalseFact[] {
-	const taken = new Map(Object.entries(filesystems).map(([name, {mount}]) => [mount, name]));
+	const seen: {name: string; mount: string}[] = [];
 	return Object.entries(pools).flatMap(([pool, {datasets}]) =>
 		Object.entries(datasets).flatMap(([name, {mount}]): FalseFact[] => {
-			const twin = mount === undefined ? undefined : taken.get(mount);
-			if (mount !== undefined) taken.set(mount, twin ?? `${pool}/${name}`);
-			if (twin === undefined) return [];
+			if (mount === undefined) return [];
+			const twin = seen.find(other => other.mount === mount)?.name;
+			const [other] =
+				Object.entries(filesystems).find(([, at]) => holds(at.mount, mount) || holds(mount, at.mount)) ?? [];
+			seen.push({name: `${pool}/${name}`, mount});
+			const found = twin ?? other;
+			if (found === undefined) return [];
 			const path = ['storage', 'pools', pool, 'datasets', name, 'mount'];
-			return [{path, message: `${twin} is mounted at ${mount} already`}];
+			return [{path, message: `${found} is mounted there, above it or below it; take a path of its own`}];
 		}),
 	);
 }

@@ -2,6 +2,7 @@ import {type Disk, flatten, type Node, readBlockDevices} from '../disks.ts';
 import {readSignatures} from '../layout.ts';
 import type {Phase, Probe, Step} from '../phase.ts';
 import {chooseDataDisks, findPartition, partitionLabel, type Storage, storageSchema} from '../volumes.ts';
+import {planModule} from '../zfs-module.ts';
 
 interface DiskPlan {
 	/** Stops what runs on the disk. */
@@ -18,7 +19,7 @@ function refuse(name: string, disk: Disk): Error {
 			`storage.disks.${name}: ${describe(disk)} carries data that is not ours`,
 			`  wanted  empty, or a partition ${partitionLabel(name)}`,
 			`  found   ${disk.contents}`,
-			'nothing was changed. If what is on it may go, erase it yourself (wipefs --all), or say so in the profile:',
+			`nothing was changed. If what is on it may go, erase it yourself (${disk.contents.includes('zfs_member') ? 'zpool labelclear -f' : 'wipefs --all'}), or say so in the profile:`,
 			`  storage: {disks: {${name}: {wipe: true}}}`,
 		].join('\n'),
 	);
@@ -109,10 +110,14 @@ export const dataDisks: Phase<typeof storageSchema> = {
 		const chosen = await chooseDataDisks(storage, probe);
 		const devices = await readBlockDevices(probe);
 		const plans = await Promise.all([...chosen].map(([name, disk]) => planDisk(storage, name, disk, devices, probe)));
+		// zpool clears no member before the kernel has its module.
+		const clears = plans.some(({make}) => make.some(step => step.do === 'run' && step.command[0] === 'zpool'));
+		const module = clears ? await planModule(storage, probe) : {steps: [], usable: true};
+		if (!module.usable) return module.steps;
 		// What lies on two of the disks is stopped once, and before either is erased.
 		const stops = new Map(
 			plans.flatMap(({stop}) => stop).map(step => [step.do === 'run' ? step.command.join(' ') : '', step]),
 		);
-		return [...stops.values(), ...plans.flatMap(({make}) => make)];
+		return [...module.steps, ...stops.values(), ...plans.flatMap(({make}) => make)];
 	},
 };

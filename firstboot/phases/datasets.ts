@@ -1,7 +1,7 @@
 import {parseSize} from '../disks.ts';
 import type {Command, Phase, Probe, Step} from '../phase.ts';
 import {storageSchema} from '../volumes.ts';
-import {isLoaded, type Pool} from '../zfs.ts';
+import {defaults, isLoaded, type Pool} from '../zfs.ts';
 
 /** Every property of every dataset, numbers in full; one line each. */
 const listProperties: Command = ['zfs', 'get', '-H', '-p', '-t', 'filesystem', '-o', 'name,property,value', 'all'];
@@ -29,12 +29,15 @@ interface Wanted {
 }
 
 function listWanted(pool: string, {properties, datasets}: Pool): Wanted[] {
-	const below = Object.entries(datasets).map(([name, {mount, properties}]) => ({
+	const below: Wanted[] = Object.entries(datasets).map(([name, {mount, properties}]) => ({
 		name: `${pool}/${name}`,
 		properties: {...(mount === undefined ? {} : {mountpoint: mount}), ...properties},
 	}));
 	// The dataset that another lies in comes first.
-	return [{name: pool, properties}, ...below.sort((a, b) => a.name.split('/').length - b.name.split('/').length)];
+	return [
+		{name: pool, properties: {...defaults, ...properties}},
+		...below.sort((a, b) => a.name.split('/').length - b.name.split('/').length),
+	];
 }
 
 function planDataset({name, properties}: Wanted, found: ReadonlyMap<string, string> | undefined): Step[] {
@@ -49,8 +52,13 @@ function planDataset({name, properties}: Wanted, found: ReadonlyMap<string, stri
 		const why = `let ${property} of ${name} be ${value}`;
 		return {do: 'run', command: ['zfs', 'set', `${property}=${value}`, name], why};
 	});
-	const {mountpoint} = properties;
-	if (mountpoint !== undefined && found.get('mountpoint') === mountpoint && found.get('mounted') === 'no')
+	const {mountpoint, canmount} = properties;
+	if (
+		mountpoint !== undefined &&
+		canmount !== 'off' &&
+		found.get('mountpoint') === mountpoint &&
+		found.get('mounted') === 'no'
+	)
 		steps.push({do: 'run', command: ['zfs', 'mount', name], why: `mount ${name} at ${mountpoint}`});
 	return steps;
 }

@@ -1,98 +1,93 @@
 import {type Phase, type Probe, planServices, type Step} from '../phase.ts';
 import {devicePath, formatDifference, readContent, type Storage, storageSchema} from '../volumes.ts';
-import {type Pool, readPools, type Vdev} from '../zfs.ts';
+import {defaults, type Imported, type Pool, readPools} from '../zfs.ts';
 import {planModule} from '../zfs-module.ts';
 
-const format = (vdevs: readonly string[]) => vdevs.join(', ');
-
-/** Pools are found again by their own names only, whatever another system was called that had them. */
+/** Pools know the machine that has them by this number; an empty file, as a power cut may leave it, is none. */
 async function planHostId(probe: Probe): Promise<Step[]> {
-	if ((await probe.read('/etc/hostid')) !== undefined) return [];
+	if (await probe.read('/etc/hostid')) return [];
 	const id = (await probe.read('/etc/machine-id'))?.slice(0, 8);
 	if (!id || !/^[0-9a-f]{8}$/.test(id))
 		throw new Error('the machine has no identifier in /etc/machine-id; run systemd-machine-id-setup');
-	return [{do: 'run', command: ['zgenhostid', id], why: 'let the pools know this machine again'}];
+	return [
+		{do: 'run', command: ['zgenhostid', '-f', id], why: 'let the pools know this machine again'},
+		{do: 'run', command: ['sync', '/etc/hostid'], why: 'make it durable'},
+	];
 }
 
-function makePool(storage: Storage, name: string, {vdevs, properties}: Pool): Step {
-	const options = ['-o', 'ashift=12', '-o', 'autotrim=on', '-O', 'mountpoint=none', '-O', 'canmount=off'];
-	const defaults = {compression: 'on', xattr: 'sa', acltype: 'posixacl', relatime: 'on', ...properties};
-	const set = Object.entries(defaults).flatMap(([property, value]) => ['-O', `${property}=${value}`]);
-	const layout = vdevs.flatMap(({type, members}) => [
+const describe = ({vdevs}: Pool) => vdevs.map(({type, members}) => `${type} of ${members.join(', ')}`).join('; ');
+
+function makePool(storage: Storage, name: string, pool: Pool): Step {
+	const set = Object.entries({...defaults, ...pool.properties}).flatMap(([property, value]) => [
+		'-O',
+		`${property}=${value}`,
+	]);
+	const layout = pool.vdevs.flatMap(({type, members}) => [
 		...(type === 'disk' ? [] : [type]),
 		...members.map(member => devicePath(storage, member)),
 	]);
-	const what = format(vdevs.map(({type, members}) => `${type} of ${members.join(', ')}`));
-	return {
-		do: 'run',
-		command: ['zpool', 'create', ...options, ...set, name, ...layout],
-		why: `make the pool ${name}: ${what}`,
-	};
+	const command = ['zpool', 'create', '-o', 'ashift=12', '-o', 'autotrim=on', ...set, name, ...layout] as const;
+	return {do: 'run', command, why: `make the pool ${name}: ${describe(pool)}`};
 }
 
-/** A pool whose creation was cut short has a label on its disks, of transaction 0, and zpool takes them for free. */
-async function isUnfinished(storage: Storage, member: string, probe: Probe): Promise<boolean> {
-	return /^ +txg: 0$/m.test(await probe.output(['zdb', '-l', devicePath(storage, member)]));
+/** Of a pool, what its parts are; disks that stand alone are a part each. */
+const shapeOf = (vdevs: readonly {type: string; members: number}[]) =>
+	vdevs
+		.flatMap(({type, members}) => (type === 'disk' ? new Array<string>(members).fill(type) : [`${type} of ${members}`]))
+		.join('; ');
+
+/** An imported pool of this name must lie on these disks and have this shape. */
+function checkImported(storage: Storage, name: string, {vdevs, paths}: Imported): void {
+	const pool = storage.pools[name] as Pool;
+	const own = pool.vdevs.flatMap(({members}) => members).map(member => devicePath(storage, member));
+	const wanted = shapeOf(pool.vdevs.map(({type, members}) => ({type, members: members.length})));
+	if (!own.some(path => paths.includes(path)))
+		throw formatDifference(
+			`the pool ${name}`,
+			`on ${own.join(', ')}`,
+			`on ${paths.join(', ')}`,
+			`if these are the same disks under other names: zpool export ${name}, and bringup takes it back; if it is another pool, rename that one`,
+		);
+	if (shapeOf(vdevs) !== wanted)
+		throw formatDifference(
+			`the pool ${name}`,
+			wanted,
+			shapeOf(vdevs),
+			'its layout is changed by hand: zpool add, attach, replace, remove',
+		);
 }
 
-const summarize = (vdevs: readonly Vdev[]) => format(vdevs.map(({type, members}) => `${type} of ${members}`));
-
-async function planPool(
-	storage: Storage,
-	name: string,
-	imported: ReadonlyMap<string, Vdev[]>,
-	probe: Probe,
-): Promise<Step[]> {
+async function planPool(storage: Storage, name: string, imported: Imported | undefined, probe: Probe): Promise<Step[]> {
 	const pool = storage.pools[name] as Pool;
 	const members = pool.vdevs.flatMap(({members}) => members);
 	const contents = await Promise.all(members.map(member => readContent(storage, member, probe)));
 	const ours = contents.map(found => found.some(({type, label}) => type === 'zfs_member' && label === name));
-	const wanted = format(pool.vdevs.map(({type, members}) => `${type} of ${members.join(', ')}`));
 	const foreign = members.findIndex((_, index) => !ours[index] && contents[index]?.length);
 	if (foreign >= 0) {
-		const found = contents[foreign]?.map(({type, label}) => `${type} "${label ?? ''}"`).join(', ');
+		const [first] = contents[foreign] ?? [];
 		const path = devicePath(storage, members[foreign] ?? '');
 		throw formatDifference(
 			`the pool ${name}`,
-			wanted,
-			`${members[foreign]} holds ${found}`,
-			`if it may go: zpool labelclear ${path}, or wipefs --all ${path}`,
+			describe(pool),
+			`${members[foreign]} holds ${first?.type} "${first?.label ?? ''}"`,
+			// wipefs leaves what zpool knows a member by.
+			`if it may go: ${first?.type === 'zfs_member' ? 'zpool labelclear -f' : 'wipefs --all'} ${path}`,
 		);
 	}
-	const vdevs = imported.get(name);
-	if (!vdevs && !ours.includes(true)) return [makePool(storage, name, pool)];
+	if (!imported && !ours.includes(true)) return [makePool(storage, name, pool)];
+	if (imported) checkImported(storage, name, imported);
 	const blank = members.find((_, index) => !ours[index]);
 	if (blank !== undefined)
 		throw formatDifference(
 			`the pool ${name}`,
-			wanted,
+			describe(pool),
 			`${blank} is blank`,
 			`where it is in the place of a disk that failed: zpool import ${name}; zpool replace ${name} OLD ${devicePath(storage, blank)}, with OLD from zpool status ${name}`,
 		);
-	if (vdevs) {
-		const [is, shall] = [
-			summarize(vdevs),
-			summarize(pool.vdevs.map(({type, members}) => ({type, members: members.length}))),
-		];
-		if (is !== shall)
-			throw formatDifference(
-				`the pool ${name}`,
-				shall,
-				is,
-				'its layout is changed by hand: zpool add, attach, replace, remove',
-			);
-		return [];
-	}
-	const unfinished = await Promise.all(members.map(member => isUnfinished(storage, member, probe)));
-	if (unfinished.every(Boolean)) return [makePool(storage, name, pool)];
+	if (imported) return [];
 	// By force: the system that had it before was this machine's own, and is gone. Its disks are local, found by the profile's selectors.
-	return [
-		{
-			do: 'run',
-			command: ['zpool', 'import', '-f', '-d', '/dev/disk/by-partlabel', name],
-			why: `take the pool ${name} back`,
-		},
-	];
+	const command = ['zpool', 'import', '-f', '-d', '/dev/disk/by-partlabel', name] as const;
+	return [{do: 'run', command, why: `take the pool ${name} back`}];
 }
 
 const packages = [
@@ -107,9 +102,10 @@ export const pools: Phase<typeof storageSchema> = {
 	async plan(storage, probe) {
 		const names = Object.keys(storage.pools);
 		if (names.length === 0) return [];
-		const module = await planModule(storage, probe);
+		const {steps: module, usable} = await planModule(storage, probe);
+		if (!usable) return module;
 		const imported = await readPools(probe);
-		const steps = await Promise.all(names.map(name => planPool(storage, name, imported, probe)));
+		const steps = await Promise.all(names.map(name => planPool(storage, name, imported.get(name), probe)));
 		const timers = names.map(name => `zfs-scrub-monthly@${name}.timer`);
 		return [
 			...module,

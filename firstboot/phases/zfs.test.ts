@@ -1,6 +1,7 @@
 import test from 'ava';
 import {probeRecord, type RecordedMachine} from '../record.ts';
 import {storageSchema} from '../volumes.ts';
+import {defaults} from '../zfs.ts';
 import {planModule} from '../zfs-module.ts';
 import {blank, commandsOf, disk, machine, ours, part, planAll, planOne, system} from './storage.test.machine.ts';
 
@@ -41,18 +42,18 @@ const members = [
 ];
 
 const line = (...fields: string[]) => `${fields.join('\t')}\n`;
-const listed = (tank = ['mirror-0', '/dev/disk/by-partlabel/bringup-left', '/dev/disk/by-partlabel/bringup-right']) =>
-	[
-		line('scratch', '5.5G', '1M'),
-		line('', '/dev/disk/by-partlabel/bringup-fast', '5.5G'),
-		line('tank', '2.8G', '1M'),
-		...tank.map(part => line('', part, '-')),
-	].join('');
+
+const path = (disk: string) => `/dev/disk/by-partlabel/bringup-${disk}`;
+const leaf = (disk: string) => ({[path(disk)]: {vdev_type: 'disk', path: path(disk), class: 'normal'}});
+const mirror = {'mirror-0': {vdev_type: 'mirror', class: 'normal', vdevs: {...leaf('left'), ...leaf('right')}}};
+const pool = (name: string, vdevs: object) => ({[name]: {name, vdevs: {[name]: {vdev_type: 'root', vdevs}}}});
+const listed = (tank: object = mirror) => ({pools: {...pool('scratch', leaf('fast')), ...pool('tank', tank)}});
+const list = 'zpool status --json';
 
 const properties = (more: Record<string, Record<string, string>> = {}) => {
 	const all: Record<string, Record<string, string>> = {
-		scratch: {mountpoint: 'none'},
-		tank: {mountpoint: 'none', atime: 'off'},
+		scratch: defaults,
+		tank: {...defaults, atime: 'off'},
 		'tank/photos': {mountpoint: '/srv/photos', quota: String(100 * 2 ** 30), mounted: 'yes'},
 		'tank/photos/raw': {mountpoint: '/srv/raw', recordsize: '1048576', mounted: 'yes'},
 		...more,
@@ -63,10 +64,10 @@ const properties = (more: Record<string, Record<string, string>> = {}) => {
 };
 
 const timers = ['zfs-scrub-monthly@tank.timer', 'zfs-scrub-monthly@scratch.timer'];
-const done = (commands: Record<string, string> = {}) =>
+const done = (commands: Record<string, unknown> = {}) =>
 	withFiles(
 		machine(members, {
-			'zpool list -v -H -P': listed(),
+			[list]: listed(),
 			'zfs get -H -p -t filesystem -o name,property,value all': properties(),
 			'systemctl list-units --all --plain --no-legend --full': timers
 				.map(timer => `${timer} loaded active waiting ${timer}\n`)
@@ -80,10 +81,11 @@ const done = (commands: Record<string, string> = {}) =>
 test('blank disks become pools with datasets, in one plan', async t => {
 	const plans = await planAll(given, withFiles(machine(blank), unlocked));
 	const options =
-		'-o ashift=12 -o autotrim=on -O mountpoint=none -O canmount=off -O compression=on -O xattr=sa -O acltype=posixacl -O relatime=on';
+		'-o ashift=12 -o autotrim=on -O mountpoint=none -O canmount=off -O compression=on -O xattr=sa -O acltype=posix -O relatime=on';
 	t.deepEqual(commandsOf(plans['pools']), [
 		'modprobe zfs',
-		'zgenhostid 0123abcd',
+		'zgenhostid -f 0123abcd',
+		'sync /etc/hostid',
 		`zpool create ${options} -O atime=off tank mirror /dev/disk/by-partlabel/bringup-left /dev/disk/by-partlabel/bringup-right`,
 		`zpool create ${options} scratch /dev/disk/by-partlabel/bringup-fast`,
 		`systemctl enable --now ${timers.join(' ')}`,
@@ -100,7 +102,7 @@ test('pools that are as the profile says need nothing', async t => {
 
 test('a property that differs is set, a dataset that is not mounted is mounted', async t => {
 	const found = properties({
-		tank: {mountpoint: 'none', atime: 'on'},
+		tank: {...defaults, atime: 'on'},
 		'tank/photos': {mountpoint: '/srv/photos', quota: '0', mounted: 'no'},
 	});
 	const steps = await planOne(
@@ -112,52 +114,51 @@ test('a property that differs is set, a dataset that is not mounted is mounted',
 });
 
 test('a pool that another system had is taken back, and its disks are not touched', async t => {
-	const label = "    version: 5000\n    name: 'tank'\n    txg: 4711\n";
-	const found = done({
-		'zpool list -v -H -P': '',
-		...Object.fromEntries(
-			['left', 'right', 'fast'].map(name => [`zdb -l /dev/disk/by-partlabel/bringup-${name}`, label]),
-		),
-	});
-	t.deepEqual(commandsOf(await planOne('pools', given, found)), [
+	t.deepEqual(commandsOf(await planOne('pools', given, done({[list]: {pools: {}}}))), [
 		'zpool import -f -d /dev/disk/by-partlabel tank',
 		'zpool import -f -d /dev/disk/by-partlabel scratch',
 	]);
-	const cut = {...found.commands};
-	for (const name of ['left', 'right'])
-		cut[`zdb -l /dev/disk/by-partlabel/bringup-${name}`] = "    name: 'tank'\n    txg: 0\n";
-	const [make] = commandsOf(await planOne('pools', given, {...found, commands: cut}));
-	t.regex(make ?? '', /^zpool create /);
+});
+
+test('a disk that is being replaced is one member', async t => {
+	const replacing = {'replacing-0': {vdev_type: 'replacing', vdevs: {old: {path: path('left')}, ...leaf('left')}}};
+	const tank = {'mirror-0': {vdev_type: 'mirror', class: 'normal', vdevs: {...replacing, ...leaf('right')}}};
+	t.deepEqual(await planOne('pools', given, done({[list]: listed(tank)})), []);
 });
 
 test('what differs is refused with a picture of both', async t => {
 	const foreign = [system, ours('sdb', 'left', {fstype: 'ext4', label: 'home'}), ...members.slice(2)];
-	await t.throwsAsync(planOne('pools', given, withFiles(machine(foreign, {'zpool list -v -H -P': ''}), loaded)), {
+	await t.throwsAsync(planOne('pools', given, withFiles(machine(foreign, {[list]: {pools: {}}}), loaded)), {
 		message: [
 			'the pool tank is not as the profile says',
 			'  wanted  mirror of left, right',
 			'  found   left holds ext4 "home"',
-			'if it may go: zpool labelclear /dev/disk/by-partlabel/bringup-left, or wipefs --all /dev/disk/by-partlabel/bringup-left',
+			'if it may go: wipefs --all /dev/disk/by-partlabel/bringup-left',
 		].join('\n'),
 	});
 	const replaced = [system, ours('sdb', 'left'), ...members.slice(2)];
-	await t.throwsAsync(
-		planOne('pools', given, withFiles(machine(replaced, {'zpool list -v -H -P': listed()}), loaded)),
-		{
-			message: /found {3}left is blank\n.*zpool replace tank OLD \/dev\/disk\/by-partlabel\/bringup-left/,
-		},
-	);
-	const striped = listed(['/dev/disk/by-partlabel/bringup-left', '/dev/disk/by-partlabel/bringup-right']);
-	await t.throwsAsync(planOne('pools', given, done({'zpool list -v -H -P': striped})), {
-		message: /wanted {2}mirror of 2\n {2}found {3}disk of 2\n/,
+	await t.throwsAsync(planOne('pools', given, withFiles(machine(replaced, {[list]: listed()}), loaded)), {
+		message: /found {3}left is blank\n.*zpool replace tank OLD \/dev\/disk\/by-partlabel\/bringup-left/,
+	});
+	const striped = listed({...leaf('left'), ...leaf('right')});
+	await t.throwsAsync(planOne('pools', given, done({[list]: striped})), {
+		message: /wanted {2}mirror of 2\n {2}found {3}disk; disk\n/,
+	});
+	const foreignPool = listed({
+		'mirror-0': {vdev_type: 'mirror', vdevs: {sdx1: {path: '/dev/sdx1'}, sdy1: {path: '/dev/sdy1'}}},
+	});
+	await t.throwsAsync(planOne('pools', given, done({[list]: foreignPool})), {
+		message: /found {3}on \/dev\/sdx1, \/dev\/sdy1\n.*zpool export tank/,
 	});
 });
 
 test('a member of a foreign pool is cleared of what zpool knows it by, where wipe is said', async t => {
 	const old = disk('sdb', 'LEFT', {pttype: 'gpt', children: [part('sdb1', 'zfs-1', {...member('old')})]});
 	const wiping = {...given, disks: {...given.disks, left: {serial: 'LEFT', wipe: true}}};
-	const steps = await planOne('data-disks', wiping, machine([system, old, ...blank.slice(2)]));
-	t.deepEqual(commandsOf(steps).slice(0, 2), ['zpool labelclear -f /dev/sdb1', 'wipefs --all /dev/sdb1']);
+	const found = machine([system, old, ...blank.slice(2)]);
+	const steps = commandsOf(await planOne('data-disks', wiping, withFiles(found, unlocked)));
+	t.deepEqual(steps.slice(0, 3), ['modprobe zfs', 'zpool labelclear -f /dev/sdb1', 'wipefs --all /dev/sdb1']);
+	await t.throwsAsync(planOne('data-disks', wiping, withFiles(found, locked)), {message: /storage\.mok/});
 });
 
 const fingerprint = '62b1f8a9';
@@ -171,12 +172,12 @@ const keyed = (commands: Record<string, string>) =>
 			'mokutil --list-new': '',
 			...commands,
 		}),
-		{...locked, '/var/lib/dkms/mok.pub': '(der)'},
+		{...locked, '/var/lib/dkms/mok.pub': '(der)', '/var/lib/dkms/mok.key': '(pem)'},
 	);
 
 test('under Secure Boot the module waits for a key that a person confirms', async t => {
 	const secured = storageSchema.parse({...given, mok});
-	const plan = async (found: RecordedMachine) => commandsOf(await planModule(secured, probeRecord(found)));
+	const plan = async (found: RecordedMachine) => commandsOf((await planModule(secured, probeRecord(found))).steps);
 	const folder = '/lib/modules/6.12.117+deb13-amd64/updates/dkms';
 	const sign = [
 		`cp ${folder}/zfs.ko.xz ${folder}/zfs.ko.new.xz`,
@@ -187,10 +188,19 @@ test('under Secure Boot the module waits for a key that a person confirms', asyn
 		`mv --no-target-directory ${folder}/zfs.ko.new.xz ${folder}/zfs.ko.xz`,
 	];
 	const unsigned = {'modinfo --field sig_key zfs': '\n'};
-	const blankMachine = keyed(unsigned);
-	delete blankMachine.files['/var/lib/dkms/mok.pub'];
+	const make = [
+		'rm --force /var/lib/dkms/mok.key /var/lib/dkms/mok.pub',
+		'dkms generate_mok',
+		'sync /var/lib/dkms/mok.key /var/lib/dkms/mok.pub',
+	];
+	const half = withFiles(keyed(unsigned), {'/var/lib/dkms/mok.key': ''});
 	const ask = 'mokutil --import /var/lib/dkms/mok.pub';
-	t.deepEqual(await plan(blankMachine), ['dkms generate_mok', ...sign, ask]);
+	t.deepEqual(await plan(half), [...make, ...sign, ask]);
+	t.deepEqual(
+		commandsOf(await planOne('pools', {...given, mok}, half)),
+		[...make, ...sign, ask],
+		'and no pool before it',
+	);
 	t.deepEqual(await plan(keyed(unsigned)), [...sign, ask]);
 	t.deepEqual(await plan(keyed({})), [ask]);
 	await t.throwsAsync(plan(keyed({'mokutil --list-new': 'SHA1 Fingerprint: 62:b1:f8:a9\n'})), {
