@@ -214,8 +214,6 @@ test.serial('every phase of the shipped profiles, on one machine, in one unatten
 	await change(ask, '"pvid": 99,', '"pvid": 1,');
 	await machine.waitFor(/bringup: provision done.*/, 300);
 
-	const before = await run(['qemu-img', 'compare', diskPath('EXTRA'), join(folder, 'precious.img')]);
-	t.regex(before, /identical/);
 	const extra = '"disks": {"extra": {"serial": "EXTRA", "wipe": false},';
 	await change(ask, '"disks": {', extra);
 	const [refused] = await machine.waitFor(/FAILED in phase data-disks[\s\S]*?bringup: provision failed/, 300);
@@ -238,6 +236,8 @@ test.serial('after the power was cut nothing is left to do, and all of it holds'
 	await writeEvidence('whole-second-boot.json', await machine.run(whole.login, ['bringup', 'status', '--json']));
 	await assertInForce(t, asker(machine));
 	t.regex(await machine.run(whole.login, ['cat', '/srv/data/photos/one']), /node-1/);
+	// Nothing runs in it that could be asked to stop, and libvirt would wait for it five minutes.
+	await machine.run(whole.login, ['sudo', 'virsh', 'destroy', 'guest-1']);
 	await machine.powerOff(180);
 });
 
