@@ -117,5 +117,6 @@ test.serial('installed anew, the machine takes its pool back', async t => {
 	const serial = await machine.readSerial();
 	t.regex(serial, /take the pool tank back/);
 	t.false(/phase (data-disks|pools|datasets) .*: (partition|make|erase)/.test(serial));
+	await machine.run(anew.login, ['sudo', 'virsh', 'destroy', 'guest-1']); // as in whole.long.ts
 	await machine.powerOff(180);
 });
