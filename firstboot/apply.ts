@@ -1,8 +1,8 @@
+import {spawnSync} from 'node:child_process';
 import {constants} from 'node:fs';
 import {mkdir, open, readFile, realpath, rename, rm} from 'node:fs/promises';
 import {basename, dirname, join} from 'node:path';
 import {setTimeout as sleep} from 'node:timers/promises';
-import {execa, execaSync} from 'execa';
 import {fetchFile} from './fetch.ts';
 import type {Command, Probe, Step} from './phase.ts';
 import type {Door} from './run.ts';
@@ -21,31 +21,28 @@ export class CommandError extends Error {
 	}
 }
 
-const options = {env: environment, extendEnv: false, reject: false, stripFinalNewline: false, all: true} as const;
-
-interface Ended {
-	exitCode?: number | undefined;
-	stdout: string;
-	all?: string | undefined;
-	shortMessage?: string | undefined;
-}
-
-function readEnd(command: Command, end: Ended): string {
+/** Runs a program to its end. */
+async function run(command: Command, input?: string, [program, ...args]: Command = command): Promise<string> {
+	// Not loaded at a boot with nothing to do: it takes longer than all questions together.
+	const {execa} = await import('execa');
+	const options = {env: environment, extendEnv: false, reject: false, stripFinalNewline: false, all: true} as const;
+	const end = await execa(program, args, {...options, ...(input === undefined ? {stdin: 'ignore'} : {input})});
 	if (end.exitCode === 0) return end.stdout;
 	const how = end.exitCode === undefined ? (end.shortMessage ?? 'could not be run') : `exited with ${end.exitCode}`;
 	throw new CommandError(command, how, end.all ?? '', {cause: end});
 }
 
-async function run(command: Command, input?: string, [program, ...args]: Command = command): Promise<string> {
-	return readEnd(
-		command,
-		await execa(program, args, {...options, ...(input === undefined ? {stdin: 'ignore'} : {input})}),
-	);
-}
-
-/** A question: without the streams of a program that runs beside others, which cost as much as the program. */
+/** A question: its program is waited for, without the streams of one that runs beside others. */
 function ask(command: Command, [program, ...args]: Command = command): string {
-	return readEnd(command, execaSync(program, args, {...options, stdin: 'ignore', maxBuffer: 2 ** 28}));
+	const end = spawnSync(program, args, {
+		env: environment,
+		stdio: ['ignore', 'pipe', 'pipe'],
+		encoding: 'utf8',
+		maxBuffer: 2 ** 28,
+	});
+	if (end.status === 0) return end.stdout;
+	const how = end.error ? `could not be run: ${end.error.message}` : `exited with ${end.status ?? end.signal}`;
+	throw new CommandError(command, how, `${end.stdout ?? ''}${end.stderr ?? ''}`, {cause: end.error});
 }
 
 function isAbsent(error: unknown): boolean {

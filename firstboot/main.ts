@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 import {closeSync, constants, openSync, writeSync} from 'node:fs';
 import {setTimeout as sleep} from 'node:timers/promises';
+import * as z from 'zod';
 import {apply, CommandError, confinedDoor, machineProbe, writeDurably} from './apply.ts';
 import {findManagement, planRestore, readNetworkFiles, trialPath} from './arming.ts';
 import {planEvidence} from './evidence.ts';
@@ -26,6 +27,8 @@ const usage = `usage: bringup status [--json]              what the last run did
 `;
 
 async function readMachine(): Promise<Machine> {
+	z.config({jitless: true}); // what zod compiles for speed pays for itself at the hundredth time
+
 	const text = await machineProbe.read(machinePath);
 	if (text === undefined)
 		throw new Error(`${machinePath} is missing: this machine was not made by bringup, or its disk is damaged`);
@@ -220,12 +223,15 @@ async function main(argv: readonly string[]): Promise<boolean> {
 	return command === 'plan' || command === '--help' || command === undefined;
 }
 
-try {
-	process.exitCode = (await main(process.argv.slice(2))) ? 0 : 1;
-} catch (error) {
-	const line = `bringup: error: ${error instanceof Error ? error.message : String(error)}`;
-	process.stderr.write(`${line}\n`);
-	// Of these nobody reads the standard error but who stands before the machine.
-	if (process.argv[2] === 'install' || process.argv[2] === 'provision') await findConsoles().then(say => say(line));
-	process.exitCode = 1;
-}
+main(process.argv.slice(2)).then(
+	done => {
+		process.exitCode = done ? 0 : 1;
+	},
+	async error => {
+		process.exitCode = 1;
+		const line = `bringup: error: ${error instanceof Error ? error.message : String(error)}`;
+		process.stderr.write(`${line}\n`);
+		// Of these nobody reads the standard error but who stands before the machine.
+		if (process.argv[2] === 'install' || process.argv[2] === 'provision') await findConsoles().then(say => say(line));
+	},
+);

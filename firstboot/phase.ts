@@ -75,8 +75,8 @@ export interface Unit {
 /** Whether a unit runs, or is about to, and whether it starts at boot. */
 export async function readUnit(probe: Probe, unit: string): Promise<Unit> {
 	const [units, enabled] = await Promise.all([probe.output(listUnits), probe.output(listEnabled)]);
-	const states = units.split('\n').map(line => line.trim().split(/\s+/));
-	const [, , active = ''] = states.find(([name]) => name === unit) ?? [];
+	const line = units.split('\n').find(line => line.startsWith(`${unit} `));
+	const [, , active = ''] = line?.split(/ +/) ?? [];
 	return {
 		active: /^(active|activating|reloading)$/.test(active),
 		enabled: enabled.split('\n').includes(unit),

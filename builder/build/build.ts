@@ -190,7 +190,7 @@ async function describe(
 		inputs: {
 			archive: base.index.digest,
 			...Object.fromEntries([...tree].map(([path, {content}]) => [path, digestOf(content)])),
-			bundle: digestOf(top.files.get('usr/lib/bringup/firstboot.mjs')?.content),
+			bundle: digestOf(top.files.get('usr/lib/bringup/firstboot.cjs')?.content),
 		},
 		assets: {embedded: assets.embedded, leftToMachine: assets.left},
 		packages: base.packages.map(({name, version, architecture, sha256}) => ({name, version, architecture, sha256})),

@@ -72,7 +72,7 @@ test("the profile's layer holds its files with their modes, owned by root, and t
 		t.regex(list, /^drwxr-xr-x 0\/0 .* squashfs-root$/m);
 		t.regex(list, /^-rw-r--r-- 0\/0 .* 2026-09-2\d .* squashfs-root\/etc\/issue$/m); // 1_790_000_000
 		t.regex(list, /^-rw------- 0\/0 .* squashfs-root\/etc\/bringup\/secrets\/env-A$/m);
-		t.regex(list, /^-rwxr-xr-x 0\/0 .* squashfs-root\/usr\/lib\/bringup\/firstboot\.mjs$/m);
+		t.regex(list, /^-rwxr-xr-x 0\/0 .* squashfs-root\/usr\/lib\/bringup\/firstboot\.cjs$/m);
 		t.notRegex(list, /package-lists|boot\/grub/);
 		t.deepEqual(await readFile(one), await readFile(two));
 	}));

@@ -58,7 +58,7 @@ export function listTopLayer(tree: FileTree, bundle: string, secrets: Secrets, b
 	for (const [path, file] of tree) {
 		if (path.startsWith(folders.chroot)) files.set(path.slice(folders.chroot.length), file);
 	}
-	files.set('usr/lib/bringup/firstboot.mjs', {content: bundle, mode: 0o755});
+	files.set('usr/lib/bringup/firstboot.cjs', {content: bundle, mode: 0o755});
 	for (const [path, value] of secrets) files.set(path.slice(1), {content: `${value}\n`, mode: 0o600});
 	const binary = [...tree].filter(([path]) => path.startsWith(folders.binary));
 	const buildId = digestOf(['medium 1', base, [...files], binary]).slice(0, 16);
