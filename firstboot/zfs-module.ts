@@ -17,7 +17,7 @@ async function isLocked(probe: Probe): Promise<boolean> {
 async function planSignatures(probe: Probe): Promise<Step[]> {
 	const kernel = (await probe.read('/proc/sys/kernel/osrelease'))?.trim() ?? '';
 	const folder = `/lib/modules/${kernel}/updates/dkms`;
-	const program = `/usr/lib/linux-kbuild-${/^\d+\.\d+/.exec(kernel)?.[0]}/scripts/sign-file`;
+	const program = `/lib/modules/${kernel}/build/scripts/sign-file`;
 	const steps: Step[] = [];
 	for (const module of ['spl', 'zfs']) {
 		if ((await probe.output(['modinfo', '--field', 'sig_key', module])).trim() !== '') continue;

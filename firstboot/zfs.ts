@@ -132,7 +132,7 @@ export const defaults = {
 	mountpoint: 'none',
 	canmount: 'off',
 	compression: 'on',
-	xattr: 'sa',
+	xattr: 'on', // which is sa, as ZFS calls it since 2.3
 	acltype: 'posix',
 	relatime: 'on',
 };

@@ -18,7 +18,7 @@ import {
 
 let artefact: Artefact;
 let sshPort = 0;
-const sizes = {'NVME-SYSTEM': '8G', LEFT: '2G', RIGHT: '2G'};
+const sizes = {'NVME-SYSTEM': '20G', LEFT: '2G', RIGHT: '2G'};
 const disks = Object.keys(sizes).map(
 	serial => ({path: join(folder, `zfs-${serial}.qcow2`), format: 'qcow2', bus: 'nvme', serial}) as const,
 );
@@ -56,7 +56,7 @@ async function confirmKey(machine: Machine): Promise<void> {
 	await press(machine, ['down', 'ret']);
 	await machine.waitFor(/View key 0/, 60);
 	await press(machine, ['down', 'ret']);
-	await machine.waitFor(/Enroll the key/, 60);
+	await machine.waitFor(/Yes/, 60);
 	await press(machine, ['down', 'ret']);
 	await machine.waitFor(/Password/, 60);
 	await press(machine, [...'confirm', 'minus', ...'me', 'ret']);

@@ -81,7 +81,7 @@ const done = (commands: Record<string, unknown> = {}) =>
 test('blank disks become pools with datasets, in one plan', async t => {
 	const plans = await planAll(given, withFiles(machine(blank), unlocked));
 	const options =
-		'-o ashift=12 -o autotrim=on -O mountpoint=none -O canmount=off -O compression=on -O xattr=sa -O acltype=posix -O relatime=on';
+		'-o ashift=12 -o autotrim=on -O mountpoint=none -O canmount=off -O compression=on -O xattr=on -O acltype=posix -O relatime=on';
 	t.deepEqual(commandsOf(plans['pools']), [
 		'modprobe zfs',
 		'zgenhostid -f 0123abcd',
@@ -182,7 +182,7 @@ test('under Secure Boot the module waits for a key that a person confirms', asyn
 	const sign = [
 		`cp ${folder}/zfs.ko.xz ${folder}/zfs.ko.new.xz`,
 		`xz --decompress --force ${folder}/zfs.ko.new.xz`,
-		`/usr/lib/linux-kbuild-6.12/scripts/sign-file sha256 /var/lib/dkms/mok.key /var/lib/dkms/mok.pub ${folder}/zfs.ko.new`,
+		`/lib/modules/6.12.117+deb13-amd64/build/scripts/sign-file sha256 /var/lib/dkms/mok.key /var/lib/dkms/mok.pub ${folder}/zfs.ko.new`,
 		`xz --check=crc32 --lzma2=dict=1MiB --force ${folder}/zfs.ko.new`,
 		`sync ${folder}/zfs.ko.new.xz`,
 		`mv --no-target-directory ${folder}/zfs.ko.new.xz ${folder}/zfs.ko.xz`,
