@@ -42,6 +42,7 @@ test systemd-analyze systemd checks the rendered units
 test virt-xml-validate libvirt-clients checks the definitions of domains, networks and pools
 test xmllint libxml2-utils does it for virt-xml-validate
 test /usr/sbin/nft nftables checks the rules against spoofing
+test /usr/sbin/dnsmasq dnsmasq-base checks what bringup serve gives it
 ROWS
 }
 

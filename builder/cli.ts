@@ -2,11 +2,13 @@
 import {basename} from 'node:path';
 import {boot} from './commands/boot.ts';
 import {buildIsoCommand} from './commands/build-iso.ts';
+import {buildPxeCommand} from './commands/build-pxe.ts';
 import {check} from './commands/check.ts';
 import type {CliCommand} from './commands/command.ts';
 import {plan} from './commands/plan.ts';
 import {render} from './commands/render.ts';
 import {schema} from './commands/schema.ts';
+import {serveCommand} from './commands/serve.ts';
 import {ProfileError} from './profile/faults.ts';
 import {ProgramError, UsageError, UserError} from './run.ts';
 
@@ -15,6 +17,8 @@ const commands: Readonly<Record<string, CliCommand>> = {
 	render,
 	plan,
 	'build-iso': buildIsoCommand,
+	'build-pxe': buildPxeCommand,
+	serve: serveCommand,
 	boot,
 	schema,
 };

@@ -42,6 +42,7 @@ const arrows: Record<string, RegExp> = {
 	'builder/render': /^builder\/(profile\/.*|run\.ts|paths\.ts)$|^firstboot\/sequence\.ts$/,
 	'builder/build': /^builder\/((render|profile|boot)\/.*|(run|paths|progress|folder)\.ts)$|^firstboot\/sequence\.ts$/,
 	'builder/boot': /^builder\/(run|folder)\.ts$/,
+	'builder/serve': /^builder\/((build|profile)\/.*|(run|folder)\.ts)$/,
 	'builder/workstation.ts': /^builder\/((run|folder)\.ts|profile\/.*)$/,
 	'builder/run.ts': /^$/,
 	'builder/cli.ts': /^builder\//,

@@ -82,3 +82,26 @@ export async function fetchFile(
 	await folder.sync();
 	await folder.close();
 }
+
+/** Tells a server what happened, as JSON; tries a few times. Gives why it could not: an install does not fail for that. */
+export async function sendReport(
+	url: string,
+	body: unknown,
+	pause: (milliseconds: number) => Promise<unknown> = sleep,
+): Promise<string | undefined> {
+	let why: string | undefined;
+	for (let tries = 0; tries < 5; tries++) {
+		if (tries > 0) await pause(2000 * tries);
+		try {
+			const signal = AbortSignal.timeout(10_000);
+			const headers = {'content-type': 'application/json'};
+			const {ok, status} = await fetch(url, {method: 'POST', headers, body: JSON.stringify(body), signal});
+			if (ok) return undefined;
+			why = `the server answers ${status}`;
+			if (status < 500) return why;
+		} catch (error) {
+			why = explain(error);
+		}
+	}
+	return why;
+}

@@ -5,6 +5,7 @@ import * as z from 'zod';
 import {apply, CommandError, confinedDoor, machineProbe, writeDurably} from './apply.ts';
 import {findManagement, planRestore, readNetworkFiles, trialPath} from './arming.ts';
 import {planEvidence} from './evidence.ts';
+import {sendReport} from './fetch.ts';
 import {planStart} from './k3s-start.ts';
 import {readIpLinks} from './links.ts';
 import {networkFolder} from './networkd.ts';
@@ -133,7 +134,8 @@ async function keepEvidence(status: Status): Promise<void> {
 }
 
 async function runSequence(name: keyof typeof sequences, door: Door): Promise<boolean> {
-	if (name === 'install' && !(await machineProbe.read('/proc/cmdline'))?.split(/\s/).includes('boot=live')) {
+	const words = (await machineProbe.read('/proc/cmdline'))?.trim().split(/\s+/) ?? [];
+	if (name === 'install' && !words.includes('boot=live')) {
 		throw new Error('install runs on the medium only: this machine is installed');
 	}
 	const machine = await readMachine();
@@ -149,11 +151,19 @@ async function runSequence(name: keyof typeof sequences, door: Door): Promise<bo
 	const phases = sequence.map(({name}) => name);
 	const status = new Status({sequence: name, profile: machine.profile, buildId, phases}, say, save);
 	status.say(`bringup: ${name} of profile ${machine.profile}, build ${buildId}`);
+	// A machine that was booted over the network tells the server that it came from.
+	const url = words.find(word => word.startsWith('bringup.report='))?.slice('bringup.report='.length);
+	const tell = async () => {
+		const why = url === undefined || name !== 'install' ? undefined : await sendReport(url, status.record);
+		if (why !== undefined) status.say(`bringup: could not tell ${url}: ${why}`);
+	};
+	await tell();
 	const {done, reboot} = await converge(sequence, machine, door, status);
 	await status.finish(done ? 'done' : 'failed', name === 'provision' ? await waitForAddresses(machine) : {});
 	for (const line of formatFailure(status.record)) status.say(line);
 	const summary = formatSummary(status.record);
 	status.say(summary);
+	await tell();
 	if (name === 'provision') {
 		await writeDurably('/run/motd.d/10-bringup', `${summary}\n`, 0o644);
 		await writeDurably('/var/lib/bringup/status.json', `${JSON.stringify(status.record, undefined, '\t')}\n`, 0o644);

@@ -51,7 +51,7 @@ export function keyRootfs(
 	epoch: number | undefined,
 ): string {
 	const contents = packages.map(({file, sha256}) => `${file} ${sha256}`).sort();
-	return digestOf(['rootfs 2', packOptions, index.debian.release, names, contents, listHooks(tree), epoch]).slice(
+	return digestOf(['rootfs 3', packOptions, index.debian.release, names, contents, listHooks(tree), epoch]).slice(
 		0,
 		32,
 	);
@@ -116,6 +116,7 @@ const bootFiles = {
 	'shimx64.efi.signed': 'usr/lib/shim/shimx64.efi.signed',
 	'mmx64.efi.signed': 'usr/lib/shim/mmx64.efi.signed',
 	'gcdx64.efi.signed': 'usr/lib/grub/x86_64-efi-signed/gcdx64.efi.signed',
+	'grubnetx64.efi.signed': 'usr/lib/grub/x86_64-efi-signed/grubnetx64.efi.signed',
 	'boot_hybrid.img': 'usr/lib/grub/i386-pc/boot_hybrid.img',
 } as const;
 
@@ -157,57 +158,41 @@ async function extractBootFiles(
 			throw new Error(`expected one ${name} in /boot of the image, found: ${found.join(', ') || 'none'}`);
 		await copyFile(join(root, 'boot', found[0] as string), join(folder, name));
 	}
-	await makeBiosImage(join(root, 'usr/lib/grub/i386-pc'), join(folder, 'bios.img'));
+	await makeBiosImages(join(root, 'usr/lib/grub/i386-pc'), folder);
 }
 
-/** Modules that find the medium and read its menu; further ones are built in because the medium carries no module folder. */
-const biosModules = [
-	...[
-		'biosdisk',
-		'iso9660',
-		'part_gpt',
-		'part_msdos',
-		'fat',
-		'ext2',
-		'normal',
-		'search',
-		'search_fs_file',
-		'search_fs_uuid',
-	],
-	...[
-		'configfile',
-		'linux',
-		'serial',
-		'terminal',
-		'echo',
-		'test',
-		'gzio',
-		'all_video',
-		'gfxterm',
-		'sleep',
-		'reboot',
-		'halt',
-		'ls',
-		'loadenv',
-		'true',
-	],
+/** Modules that read a menu and boot what it says; built in, because nothing else carries modules. */
+const commonModules = [
+	...['normal', 'configfile', 'linux', 'serial', 'terminal', 'echo', 'test', 'gzio', 'all_video', 'gfxterm', 'sleep'],
+	...['reboot', 'halt', 'ls', 'true'],
+];
+const discModules = [
+	...['biosdisk', 'iso9660', 'part_gpt', 'part_msdos', 'fat', 'ext2', 'search', 'search_fs_file', 'search_fs_uuid'],
+	'loadenv',
+];
+const netModules = [
+	'pxe',
+	'tftp',
+	'http',
+	'net',
+	'regexp',
+	'smbios',
+	'biosdisk',
+	'part_gpt',
+	'ext2',
+	'search',
+	'search_label',
+	'clear',
 ];
 
-async function makeBiosImage(modules: string, path: string): Promise<void> {
-	await run([
-		...([
-			'grub-mkimage',
-			'--directory',
-			modules,
-			'--format',
-			'i386-pc-eltorito',
-			'--prefix',
-			'/boot/grub',
-			'--output',
-			path,
-		] as const),
-		...biosModules,
-	]);
+/** GRUB for BIOS: one that is on the medium, and one that a network card fetches. */
+async function makeBiosImages(modules: string, folder: string): Promise<void> {
+	const make = (format: string, prefix: string, file: string, own: readonly string[]) => {
+		const options = ['--directory', modules, '--format', format, '--prefix', prefix, '--output', join(folder, file)];
+		return run(['grub-mkimage', ...options, ...commonModules, ...own]);
+	};
+	await make('i386-pc-eltorito', '/boot/grub', 'bios.img', discModules);
+	await make('i386-pc-pxe', '(pxe)/grub', 'bringup.pxe', netModules);
 }
 
 /** A FAT image with shim and GRUB, and room for the log of a failed install. */

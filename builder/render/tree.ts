@@ -19,6 +19,8 @@ export const folders = {
 	binary: 'config/includes.binary/',
 	hooks: 'config/hooks/normal/',
 	lists: 'config/package-lists/',
+	/** What machines fetch that boot over the network. */
+	pxe: 'pxe/',
 } as const;
 
 function escapingOf(path: string): Escaping {

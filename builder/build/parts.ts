@@ -1,0 +1,186 @@
+import {readFile, writeFile} from 'node:fs/promises';
+import {join} from 'node:path';
+import type {CompleteProfile} from '../profile/complete.ts';
+import {ProfileError} from '../profile/faults.ts';
+import {placeFacts} from '../profile/profile.ts';
+import type {Progress, Update} from '../progress.ts';
+import type {FileTree} from '../render/tree.ts';
+import {listImagePackages} from '../render/view.ts';
+import {type AssetLayer, fetchAssetLayer, type PlacedAsset} from './assets.ts';
+import {buildBundle} from './bundle.ts';
+import {type CacheEntry, digestOf, discardEntry, fetchEntry} from './cache.ts';
+import type {Contents} from './iso.ts';
+import {buildLayer} from './layer.ts';
+import {type Manifest, readTools} from './manifest.ts';
+import {listTopLayer, type Secrets, type TopLayer} from './medium.ts';
+import {checkPackages, downloadPackages, type Index, openIndex, type Package, resolvePackages} from './packages.ts';
+import {checkUnits} from './quadlet.ts';
+import {buildRootfs, chooseMode, keyRootfs, type Mode} from './rootfs.ts';
+
+export interface PartsOptions {
+	cache: string;
+	secrets: Secrets;
+	assets: readonly PlacedAsset[];
+	refresh: boolean;
+	/** SOURCE_DATE_EPOCH, where it is set. */
+	epoch: number | undefined;
+	progress: Progress;
+	signal: AbortSignal;
+	/** $PATH. */
+	searchPath: string;
+}
+
+/** What the cache remembers of how a base was made. */
+interface Origin {
+	mode: Mode;
+	epoch: number;
+}
+
+export interface Base extends Origin {
+	entry: CacheEntry;
+	index: Index;
+	packages: Package[];
+	key: string;
+}
+
+/** All that a medium of a profile is put together from. */
+export interface Parts {
+	profile: CompleteProfile;
+	tree: FileTree;
+	base: Base;
+	assets: AssetLayer;
+	top: TopLayer;
+}
+
+/** The programs that a build runs. */
+export const programs = [
+	...['apt-get', 'apt-cache', 'flock', 'setpriv', 'unshare', 'mmdebstrap', 'mksquashfs', 'unsquashfs'],
+	...['grub-mkimage', 'mformat', 'mmd', 'mcopy', 'xorriso', 'openssl'],
+];
+
+function milestones(update: Update): (text: string) => void {
+	const known = [
+		'running apt-get update',
+		'downloading',
+		'extracting',
+		'installing essential',
+		'installing remaining',
+		'running special hook',
+		'running --customize-hook',
+		'cleaning',
+		'creating tarball',
+		'done',
+	];
+	return text => {
+		const at = known.findIndex(word => text.startsWith(word));
+		if (at >= 0) update(text.slice(0, 60), (at + 1) / known.length);
+	};
+}
+
+/** The base of the medium: from the cache, or made. */
+async function fetchBase(profile: CompleteProfile, tree: FileTree, log: string, options: PartsOptions): Promise<Base> {
+	const {progress, cache, signal, refresh} = options;
+	const {say} = progress;
+	const indexOptions = {cache, refresh, say, signal};
+	const names = listImagePackages(profile.fields);
+	const index = await openIndex(profile.fields.debian, indexOptions);
+	const faults = await checkPackages(index, profile.fields.debian.packages);
+	if (faults.length > 0) throw new ProfileError(placeFacts(faults, profile.source));
+	const packages = await resolvePackages(index, names);
+	const key = keyRootfs(index, names, packages, tree, options.epoch);
+	const epoch = options.epoch ?? index.epoch;
+	const {entry} = await fetchEntry(join(cache, 'base', key), async folder => {
+		await progress.stage('packages', async update => {
+			await downloadPackages(index, packages, indexOptions);
+			update(`${packages.length} packages, ${(packages.reduce((sum, {size}) => sum + size, 0) / 1e6).toFixed(0)} MB`);
+		});
+		await progress.stage('base', async update => {
+			const onProgress = milestones(update);
+			const mode = await chooseMode();
+			await buildRootfs(index, packages, tree, folder, {...indexOptions, names, mode, epoch, log, onProgress});
+			update(mode === 'root' ? 'as root' : 'in a user namespace, without root');
+			await writeFile(join(folder, 'origin.json'), JSON.stringify({mode, epoch} satisfies Origin));
+		});
+	});
+	await checkUnits(profile, join(entry.folder, '10-base.squashfs'));
+	const origin = JSON.parse(await readFile(join(entry.folder, 'origin.json'), 'utf8')) as Origin;
+	return {entry, index, packages, key, ...origin};
+}
+
+/** The cache does not hold what was put there. */
+class DamagedCache extends Error {}
+
+/** Throws when a byte of the parts in the cache is not what it was; usePart makes them anew then. */
+export async function verifyParts({base, assets}: Parts): Promise<void> {
+	const whole = await Promise.all([base.entry.verify(), assets.verify()]);
+	if (!whole.every(Boolean)) throw new DamagedCache();
+}
+
+/** Fetches the parts of a profile's medium and puts them to use; once more with new ones when the cache was damaged. */
+export async function useParts<T>(
+	profile: CompleteProfile,
+	tree: FileTree,
+	log: string,
+	options: PartsOptions,
+	use: (parts: Parts) => Promise<T>,
+): Promise<T> {
+	const {progress, secrets} = options;
+	const bundle = await buildBundle();
+	const once = async (): Promise<T> => {
+		const base = await fetchBase(profile, tree, log, options);
+		const {proxy} = profile.fields.debian;
+		const assets = await fetchAssetLayer(options.assets, base.epoch, {...options, proxy, say: progress.say});
+		const inputs = [base.key, base.epoch, profile.fields.machine.firmware, assets.embedded];
+		const top = listTopLayer(tree, bundle, secrets, inputs);
+		return use({profile, tree, base, assets, top}).catch(async error => {
+			if (error instanceof DamagedCache) await Promise.all([discardEntry(base.entry.folder), assets.discard()]);
+			throw error;
+		});
+	};
+	return once().catch(error => {
+		if (!(error instanceof DamagedCache)) throw error;
+		progress.say('the base in the cache was damaged; making it anew');
+		return once();
+	});
+}
+
+/** Puts the layers together in a work folder, and names each with the file that is to be it. */
+export async function listLayers({base, assets, top}: Parts, work: string): Promise<Contents> {
+	const layer = join(work, '20-profile.squashfs');
+	await buildLayer(top.files, layer, base.epoch);
+	return new Map([
+		[`live-${top.buildId}/10-base.squashfs`, join(base.entry.folder, '10-base.squashfs')],
+		...(assets.layer ? ([[`live-${top.buildId}/15-assets.squashfs`, assets.layer]] as const) : []),
+		[`live-${top.buildId}/20-profile.squashfs`, layer],
+		['live/vmlinuz', join(base.entry.folder, 'vmlinuz')],
+		['live/initrd.img', join(base.entry.folder, 'initrd.img')],
+	]);
+}
+
+/** What an artefact was made from. */
+export async function describe(
+	{profile, base, assets, tree, top}: Parts,
+	progress: Progress,
+	artefact: Pick<Manifest, 'artefact' | 'sha256' | 'size'>,
+): Promise<Manifest> {
+	const parts = Object.entries(base.entry.digests).map(([name, part]) => [name, part.size] as const);
+	return {
+		schema: 1,
+		...artefact,
+		seconds: progress.seconds,
+		profile: profile.name,
+		buildId: top.buildId,
+		release: profile.fields.debian.release,
+		mode: base.mode,
+		epoch: base.epoch,
+		inputs: {
+			archive: base.index.digest,
+			...Object.fromEntries([...tree].map(([path, {content}]) => [path, digestOf(content)])),
+			bundle: digestOf(top.files.get('usr/lib/bringup/firstboot.cjs')?.content),
+		},
+		assets: {embedded: assets.embedded, leftToMachine: assets.left},
+		packages: base.packages.map(({name, version, architecture, sha256}) => ({name, version, architecture, sha256})),
+		tools: await readTools(),
+		sizes: Object.fromEntries(parts),
+	};
+}

@@ -1,0 +1,130 @@
+import {chmod, copyFile, mkdir, readdir, rename, rm, stat, writeFile} from 'node:fs/promises';
+import {basename, dirname, join} from 'node:path';
+import {withFolder} from '../folder.ts';
+import type {CompleteProfile} from '../profile/complete.ts';
+import {type FileTree, folders} from '../render/tree.ts';
+import {makeView} from '../render/view.ts';
+import {checkPrograms, run, runLong, UserError} from '../run.ts';
+import {digestFile, writeWhole} from './cache.ts';
+import {describe, listLayers, type Parts, type PartsOptions, programs, useParts, verifyParts} from './parts.ts';
+
+export interface PxeOptions extends PartsOptions {
+	/** The folder that becomes the tree. */
+	out: string;
+	/** Whether the tree is put into one tar beside it, too. */
+	tar: boolean;
+}
+
+/** What a server reads of a netboot tree: tree.json in it. */
+export interface NetbootTree {
+	schema: 1;
+	profile: string;
+	buildId: string;
+	/** Seconds since 1970: the date of its files. */
+	epoch: number;
+	/** What the menu says. */
+	title: string;
+	/** The words that the kernel gets beside those that say where the layers are. */
+	bootWords: readonly string[];
+	layers: readonly {name: string; sha256: string; size: number}[];
+	/** What the machine reads, to be changed for one machine. */
+	machine: string;
+}
+
+/** Signed by Debian, and GRUB for BIOS: what a network card fetches first, by the name that it asks for. */
+const loaders = {
+	'bootx64.efi': 'shimx64.efi.signed',
+	'grubx64.efi': 'grubnetx64.efi.signed',
+	'mmx64.efi': 'mmx64.efi.signed',
+	'bringup.pxe': 'bringup.pxe',
+} as const;
+
+/** Throws a UserError where something else stands in the place of the tree. */
+export async function checkPlace(out: string): Promise<void> {
+	const found = await readdir(out).catch((error): string[] => {
+		if (error.code === 'ENOENT') return [];
+		throw error;
+	});
+	if (found.length > 0 && !found.includes('tree.json'))
+		throw new UserError(`${out} is there and is no netboot tree; choose another place with --out`);
+}
+
+async function writeFiles(parts: Parts, folder: string, work: string): Promise<NetbootTree> {
+	const {base, profile, tree, top} = parts;
+	const contents = await listLayers(parts, work);
+	for (const [path, from] of contents) {
+		await mkdir(dirname(join(folder, path)), {recursive: true});
+		await runLong(['cp', '--reflink=auto', from, join(folder, path)]);
+		await chmod(join(folder, path), 0o644);
+	}
+	for (const [name, from] of Object.entries(loaders)) await copyFile(join(base.entry.folder, from), join(folder, name));
+	for (const [path, {content}] of tree) {
+		if (!path.startsWith(folders.pxe)) continue;
+		await mkdir(dirname(join(folder, path.slice(folders.pxe.length))), {recursive: true});
+		await writeFile(join(folder, path.slice(folders.pxe.length)), content);
+	}
+	await writeFile(join(folder, 'grub/build.cfg'), `set build=${top.buildId}\n`);
+	const names = [...contents.keys()].filter(path => path.endsWith('.squashfs'));
+	const layers = await Promise.all(
+		names.map(async path => {
+			const file = join(folder, path);
+			return {name: basename(path), sha256: await digestFile(file), size: (await stat(file)).size};
+		}),
+	);
+	const sums = layers.map(({name, sha256}) => `${sha256}  ${name}\n`).join('');
+	await writeFile(join(folder, `live-${top.buildId}/SHA256SUMS`), sums);
+	const view = makeView(profile);
+	const machine = top.files.get('etc/bringup/machine.json')?.content ?? '';
+	return {
+		schema: 1,
+		profile: profile.name,
+		buildId: top.buildId,
+		epoch: base.epoch,
+		title: String(view['installTitle']),
+		bootWords: view['bootWords'] as readonly string[],
+		layers,
+		machine,
+	};
+}
+
+/** Makes a tree that machines boot from over the network, and puts it in place at once. */
+export async function buildPxe(profile: CompleteProfile, tree: FileTree, options: PxeOptions): Promise<NetbootTree> {
+	const {out, progress, searchPath, secrets, tar} = options;
+	await checkPrograms([...programs, 'tar'], searchPath);
+	await mkdir(dirname(out), {recursive: true});
+	const log = `${out}.log`;
+	await rm(log, {force: true});
+	const made = await useParts(profile, tree, log, options, async parts =>
+		withFolder(dirname(out), async work => {
+			const folder = join(work, basename(out));
+			await mkdir(folder);
+			await chmod(folder, 0o755);
+			const written = await progress.stage('tree', async update => {
+				const [description] = await Promise.all([writeFiles(parts, folder, work), verifyParts(parts)]);
+				update(`${(description.layers.reduce((sum, {size}) => sum + size, 0) / 1e6).toFixed(0)} MB of layers`);
+				return description;
+			});
+			await writeFile(join(folder, 'tree.json'), `${JSON.stringify(written, undefined, '\t')}\n`);
+			const size = written.layers.reduce((sum, layer) => sum + layer.size, 0);
+			const sha256 = await digestFile(join(folder, 'tree.json'));
+			const manifest = await describe(parts, progress, {artefact: basename(out), sha256, size});
+			await rename(out, join(work, 'before')).catch(error => {
+				if (error.code !== 'ENOENT') throw error;
+			});
+			await rename(folder, out);
+			await writeWhole(`${out}.manifest.json`, `${JSON.stringify(manifest, undefined, '\t')}\n`);
+			return written;
+		}),
+	);
+	if (tar) {
+		const options = ['--sort=name', '--owner=0', '--group=0', '--numeric-owner', `--mtime=@${made.epoch}`];
+		await progress.stage('tar', () =>
+			run(['tar', ...options, '--create', '--file', `${out}.tar`, '--directory', dirname(out), basename(out)]),
+		);
+	}
+	if (secrets.size > 0)
+		progress.say(
+			`${out} holds the secrets of the profile, and whoever reaches its server can read them: serve it in a network of its own`,
+		);
+	return made;
+}

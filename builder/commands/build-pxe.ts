@@ -1,0 +1,28 @@
+import {resolve} from 'node:path';
+import {parseArgs} from 'node:util';
+import {makeProgress} from '../progress.ts';
+import {renderTree} from '../render/tree.ts';
+import type {CliCommand} from './command.ts';
+import {buildHelp, buildOptions, prepareBuild} from './prepare.ts';
+
+export const buildPxeCommand: CliCommand = {
+	summary: 'make a tree that machines boot from over the network',
+	help: `usage: bringup build-pxe --profile NAME [--out DIR] [--tar] [--refresh] [--cache DIR] [--new-recovery-code] [--quiet]
+
+  --profile NAME   a name in ./profiles or shipped with bringup, or a path
+  --out DIR        default: out/NAME-pxe; bringup serve gives it to machines, and so does any TFTP and HTTP server
+  --tar            also put it into one DIR.tar
+${buildHelp}`,
+	async run(argv, surroundings) {
+		const {values} = parseArgs({args: [...argv], options: {...buildOptions, tar: {type: 'boolean'}}});
+		const began = performance.now();
+		const progress = makeProgress(surroundings.err, values.quiet ?? false);
+		const {buildPxe, checkPlace} = await import('../build/pxe.ts');
+		const place = {default: ({name}: {name: string}) => resolve('out', `${name}-pxe`), check: checkPlace};
+		const {profile, out, options, tell} = await prepareBuild(values, place, progress, surroundings);
+		const {buildId} = await buildPxe(profile, await renderTree(profile), {...options, out, tar: values.tar ?? false});
+		await tell();
+		progress.say(`${out}: build ${buildId}, in ${((performance.now() - began) / 1000).toFixed(1)} s`);
+		return 0;
+	},
+};

@@ -1,0 +1,73 @@
+import {networkInterfaces} from 'node:os';
+import {UserError} from '../run.ts';
+
+/** An IPv4 address of this workstation, and its subnet. */
+export interface Place {
+	address: string;
+	netmask: string;
+	network: string;
+}
+
+/** The address of a link. Throws a UserError that names those that there are. */
+export function findPlace(link: string): Place {
+	const all = networkInterfaces();
+	const found = all[link]?.find(({family}) => family === 'IPv4');
+	if (!found) {
+		const there = Object.entries(all).flatMap(([name, list]) => {
+			const own = list?.find(({family, internal}) => family === 'IPv4' && !internal);
+			return own ? [`${name} (${own.address})`] : [];
+		});
+		throw new UserError(
+			`the link ${link} has no IPv4 address on this workstation; say --interface with one of: ${there.join(', ') || 'none has any'}`,
+		);
+	}
+	const mask = found.netmask.split('.').map(Number);
+	const network = found.address.split('.').map((part, index) => Number(part) & (mask[index] ?? 0));
+	return {address: found.address, netmask: found.netmask, network: network.join('.')};
+}
+
+export interface DnsmasqOptions {
+	link: string;
+	place: Place;
+	/** Of the HTTP server. */
+	port: number;
+	/** The folder that TFTP gives. */
+	root: string;
+	/** First and last address of leases; without them the DHCP server that is there gives them, and this one only adds what to boot. */
+	leases?: readonly [string, string] | undefined;
+	leaseFile: string;
+}
+
+/** The configuration of dnsmasq: TFTP and DHCP on one link, nothing else (dnsmasq(8); client architectures: RFC 4578, and 16 for UEFI HTTP Boot). */
+export function formatDnsmasq({link, place, port, root, leases, leaseFile}: DnsmasqOptions): string {
+	const url = `http://${place.address}:${port}/bootx64.efi`;
+	const {address, network, netmask} = place;
+	return [
+		'port=0',
+		`interface=${link}`,
+		'bind-dynamic',
+		'no-hosts',
+		'no-resolv',
+		'log-dhcp',
+		'enable-tftp',
+		`tftp-root=${root}`,
+		'tftp-no-fail',
+		`dhcp-leasefile=${leaseFile}`,
+		leases ? `dhcp-range=${leases.join(',')},${netmask},1h` : `dhcp-range=${network},proxy,${netmask}`,
+		...(leases ? ['dhcp-authoritative'] : []),
+		'dhcp-match=set:bios,option:client-arch,0',
+		'dhcp-match=set:efi,option:client-arch,7',
+		'dhcp-match=set:efi,option:client-arch,9',
+		'dhcp-match=set:http,option:client-arch,16',
+		...(leases
+			? [`dhcp-boot=tag:bios,bringup.pxe,,${address}`, `dhcp-boot=tag:efi,bootx64.efi,,${address}`]
+			: [
+					'pxe-service=x86PC,"bringup",bringup.pxe',
+					'pxe-service=X86-64_EFI,"bringup",bootx64.efi',
+					'pxe-service=BC_EFI,"bringup",bootx64.efi',
+				]),
+		'dhcp-option-force=tag:http,60,HTTPClient',
+		`dhcp-boot=tag:http,${url}`,
+		'',
+	].join('\n');
+}

@@ -1,0 +1,117 @@
+import {createReadStream} from 'node:fs';
+import {createServer, type IncomingMessage, type Server, type ServerResponse} from 'node:http';
+
+/** What a path gives: a file of this workstation, or a text made for the one who asks. */
+export type Resource = {file: string; size: number} | {text: string};
+
+/** What a machine tells. */
+export type Report = {machine: string; token: string; body: unknown};
+
+export interface ServerOptions {
+	/** Undefined where there is nothing. Paths come decoded by nobody and are only ever compared. */
+	find(path: string): Promise<Resource | undefined>;
+	/** False when the report is of nobody that was asked for one. */
+	take(report: Report): Promise<boolean>;
+	onFault(line: string): void;
+}
+
+const largestReport = 256 * 1024;
+
+/** The bytes that a Range header asks for; undefined when there is none that this server knows, 'none' when there are no such bytes. */
+export function parseRange(
+	header: string | undefined,
+	size: number,
+): {start: number; end: number} | 'none' | undefined {
+	const [, from = '', to = ''] = /^bytes=(\d*)-(\d*)$/.exec(header ?? '') ?? [];
+	if (from === '' && to === '') return undefined;
+	const start = from === '' ? Math.max(0, size - Number(to)) : Number(from);
+	const end = from === '' || to === '' ? size - 1 : Math.min(Number(to), size - 1);
+	return start > end ? 'none' : {start, end};
+}
+
+function sendFile(
+	{file, size}: {file: string; size: number},
+	request: IncomingMessage,
+	response: ServerResponse,
+): void {
+	const range = parseRange(request.headers.range, size);
+	if (range === 'none') {
+		response.writeHead(416, {'content-range': `bytes */${size}`}).end();
+		return;
+	}
+	const {start, end} = range ?? {start: 0, end: size - 1};
+	response.writeHead(range ? 206 : 200, {
+		'content-type': 'application/octet-stream',
+		'content-length': size === 0 ? 0 : end - start + 1,
+		'accept-ranges': 'bytes',
+		...(range ? {'content-range': `bytes ${start}-${end}/${size}`} : {}),
+	});
+	if (request.method === 'HEAD' || size === 0) {
+		response.end();
+		return;
+	}
+	const stream = createReadStream(file, {start, end, highWaterMark: 2 ** 20});
+	stream.on('error', () => response.destroy());
+	response.on('close', () => stream.destroy());
+	stream.pipe(response);
+}
+
+async function readBody(request: IncomingMessage): Promise<string | undefined> {
+	let text = '';
+	for await (const chunk of request.setEncoding('utf8')) {
+		text += chunk;
+		if (text.length > largestReport) return undefined;
+	}
+	return text;
+}
+
+async function takeReport(path: string, request: IncomingMessage, {take}: ServerOptions): Promise<number> {
+	const [, machine, token] = /^\/report\/([a-z0-9-]+)\/([0-9a-f]+)$/.exec(path) ?? [];
+	if (machine === undefined || token === undefined) return 404;
+	const text = await readBody(request);
+	if (text === undefined) return 413;
+	let body: unknown;
+	try {
+		body = JSON.parse(text);
+	} catch {
+		return 400;
+	}
+	return (await take({machine, token, body})) ? 204 : 403;
+}
+
+async function answer(request: IncomingMessage, response: ServerResponse, options: ServerOptions): Promise<void> {
+	const path = request.url ?? '';
+	if (request.method === 'POST') {
+		response.writeHead(await takeReport(path, request, options)).end();
+		return;
+	}
+	if (request.method !== 'GET' && request.method !== 'HEAD') {
+		response.writeHead(405, {allow: 'GET, HEAD, POST'}).end();
+		return;
+	}
+	const found = await options.find(path);
+	if (!found) response.writeHead(404).end();
+	else if ('file' in found) sendFile(found, request, response);
+	else {
+		const length = Buffer.byteLength(found.text);
+		response.writeHead(200, {'content-type': 'text/plain; charset=utf-8', 'content-length': length});
+		response.end(request.method === 'HEAD' ? undefined : found.text);
+	}
+}
+
+/** Serves files and texts over HTTP with ranges, and takes reports. What is not found by `find` cannot be read. */
+export async function startServer(host: string, port: number, options: ServerOptions): Promise<Server> {
+	const server = createServer(
+		{requestTimeout: 60_000, headersTimeout: 20_000, maxHeaderSize: 16_384},
+		(request, response) => {
+			answer(request, response, options).catch(error => {
+				options.onFault(`${request.method} ${request.url}: ${(error as Error).message}`);
+				response.destroy();
+			});
+		},
+	);
+	server.maxConnections = 2048;
+	server.timeout = 300_000;
+	await new Promise<void>((resolve, reject) => server.once('error', reject).listen(port, host, resolve));
+	return server;
+}
