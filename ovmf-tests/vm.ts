@@ -55,6 +55,8 @@ export interface Setup {
 	memory?: number;
 	wires?: NonNullable<MachineOptions['wires']>;
 	kernel?: NonNullable<MachineOptions['kernel']>;
+	tap?: NonNullable<MachineOptions['tap']>;
+	mac?: string;
 	/** Whether to go on with the firmware variables of the time before. */
 	again?: boolean;
 }

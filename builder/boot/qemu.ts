@@ -33,6 +33,8 @@ export interface MachineOptions {
 	sshPort?: number;
 	/** Further network cards, each wired to one other machine by a socket; the one that listens starts first. */
 	wires?: readonly {mac: string; socket: string; listen: boolean}[];
+	/** The first network card is on a tap device of a network namespace, and the machine boots from it before anything else. */
+	tap?: {namespace: string; device: string; boot: 'pxe' | 'http'};
 	/** Nothing from outside but DHCP and the forwarded port. */
 	isolated: boolean;
 	/** Serial port and monitor on this terminal; with a window too, or without. */
@@ -108,15 +110,35 @@ function listWire({mac, socket, listen}: {mac: string; socket: string; listen: b
 	];
 }
 
+/** The firmware tries PXE before HTTP Boot; told not to, it goes on to the other (OVMF's own words, in fw_cfg). */
+function listFirstCard({tap, mac, isolated, sshPort}: MachineOptions): string[] {
+	if (tap)
+		return [
+			...['-netdev', `tap,id=net0,ifname=${tap.device},script=no,downscript=no`],
+			...['-device', `virtio-net-pci,netdev=net0,mac=${mac},romfile=,bootindex=0`],
+			...(tap.boot === 'http' ? ['-fw_cfg', 'name=opt/org.tianocore/IPv4PXESupport,string=n'] : []),
+			...['-fw_cfg', 'name=opt/org.tianocore/IPv6PXESupport,string=n'],
+		];
+	const forward = sshPort === undefined ? '' : `,hostfwd=tcp:127.0.0.1:${sshPort}-:22`;
+	// Without its ROM, or the firmware tries to boot from the network first, for minutes.
+	return [
+		...['-netdev', `user,id=net0,restrict=${isolated ? 'on' : 'off'}${forward}`],
+		...['-device', `virtio-net-pci,netdev=net0,mac=${mac},romfile=`],
+	];
+}
+
 /** The command of a machine. Data only: nothing is started. */
 export function listQemuArguments(options: MachineOptions): Command {
-	const {accelerator, folder, terminal} = options;
-	const forward = options.sshPort === undefined ? '' : `,hostfwd=tcp:127.0.0.1:${options.sshPort}-:22`;
+	const {accelerator, folder, terminal, tap} = options;
 	const display = terminal
 		? ['-serial', 'mon:stdio', ...(terminal.window ? [] : ['-display', 'none'])]
 		: ['-serial', `file:${join(folder, 'serial.log')}`, '-display', 'none', '-monitor', 'none'];
+	const [program, ...before] = tap
+		? (['ip', 'netns', 'exec', tap.namespace, 'qemu-system-x86_64'] as const)
+		: (['qemu-system-x86_64'] as const);
 	return [
-		'qemu-system-x86_64',
+		program,
+		...before,
 		...(accelerator === 'kvm' ? ['-accel', 'kvm', '-cpu', 'host'] : tcg),
 		...listFirmware(options),
 		...['-smp', '2', '-m', String(options.memory), '-nodefaults', '-vga', 'std', '-rtc', 'base=utc'],
@@ -124,9 +146,7 @@ export function listQemuArguments(options: MachineOptions): Command {
 		...['-device', 'qemu-xhci,id=xhci', '-device', 'virtio-rng-pci'],
 		...options.disks.flatMap(listDisk),
 		...listCdrom(options),
-		// Without its ROM, or the firmware tries to boot from the network first, for minutes.
-		...['-netdev', `user,id=net0,restrict=${options.isolated ? 'on' : 'off'}${forward}`],
-		...['-device', `virtio-net-pci,netdev=net0,mac=${options.mac},romfile=`],
+		...listFirstCard(options),
 		...(options.wires ?? []).flatMap(listWire),
 		...['-qmp', `unix:${join(folder, 'qmp.sock')},server=on,wait=off`],
 		...display,

@@ -1,5 +1,4 @@
-import {networkInterfaces} from 'node:os';
-import {UserError} from '../run.ts';
+import {run, UserError} from '../run.ts';
 
 /** An IPv4 address of this workstation, and its subnet. */
 export interface Place {
@@ -8,22 +7,30 @@ export interface Place {
 	network: string;
 }
 
-/** The address of a link. Throws a UserError that names those that there are. */
-export function findPlace(link: string): Place {
-	const all = networkInterfaces();
-	const found = all[link]?.find(({family}) => family === 'IPv4');
+interface Link {
+	ifname: string;
+	addr_info: {family: string; local: string; prefixlen: number}[];
+}
+
+const format = (bits: number) => [24, 16, 8, 0].map(shift => (bits >>> shift) & 255).join('.');
+
+/** The address of a link, with a cable or without. Throws a UserError that names those that there are. */
+export async function findPlace(link: string): Promise<Place> {
+	const all = JSON.parse(await run(['ip', '-json', 'address', 'show'])) as Link[];
+	const addresses = all.flatMap(({ifname, addr_info}) => {
+		const own = addr_info.find(({family}) => family === 'inet');
+		return own ? [{ifname, ...own}] : [];
+	});
+	const found = addresses.find(({ifname}) => ifname === link);
 	if (!found) {
-		const there = Object.entries(all).flatMap(([name, list]) => {
-			const own = list?.find(({family, internal}) => family === 'IPv4' && !internal);
-			return own ? [`${name} (${own.address})`] : [];
-		});
+		const there = addresses.filter(({ifname}) => ifname !== 'lo').map(({ifname, local}) => `${ifname} (${local})`);
 		throw new UserError(
 			`the link ${link} has no IPv4 address on this workstation; say --interface with one of: ${there.join(', ') || 'none has any'}`,
 		);
 	}
-	const mask = found.netmask.split('.').map(Number);
-	const network = found.address.split('.').map((part, index) => Number(part) & (mask[index] ?? 0));
-	return {address: found.address, netmask: found.netmask, network: network.join('.')};
+	const mask = found.prefixlen === 0 ? 0 : (-1 << (32 - found.prefixlen)) >>> 0;
+	const bits = found.local.split('.').reduce((sum, part) => ((sum << 8) | Number(part)) >>> 0, 0);
+	return {address: found.local, netmask: format(mask), network: format((bits & mask) >>> 0)};
 }
 
 export interface DnsmasqOptions {

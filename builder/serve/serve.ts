@@ -93,7 +93,7 @@ export async function serve(options: ServeOptions): Promise<void> {
 	await checkPrograms(['dnsmasq', 'mksquashfs'], options.searchPath);
 	const trees = await readTrees(options.trees);
 	const machines = await loadMachines(options.machines, [...trees.keys()]);
-	const place = findPlace(link);
+	const place = await findPlace(link);
 	const address = `${place.address}:${port}`;
 	await withFolder(tmpdir(), async work => {
 		const root = join(work, 'tftp');

@@ -1,0 +1,95 @@
+import {mkdir, readFile, writeFile} from 'node:fs/promises';
+import {homedir} from 'node:os';
+import {join} from 'node:path';
+import test, {type ExecutionContext} from 'ava';
+import {run, type Started, start} from '../builder/run.ts';
+import {failure, folder, makeTestDisk, startFor} from './vm.ts';
+
+const namespace = `bringup-${process.pid}`;
+const tree = join(folder, 'small-pxe');
+const state = join(folder, 'serve');
+const machinesFile = join(folder, 'machines.yaml');
+let server: Started | undefined;
+
+const ip = (...args: string[]) => run(['ip', '-netns', namespace, ...args]);
+
+/** A wire of our own: a bridge in a network namespace, with a tap for each machine; the workstation is 192.0.2.1. */
+test.before('a wire, a tree, and a server on it', async t => {
+	t.timeout(20 * 60_000);
+	await run(['ip', 'netns', 'add', namespace]);
+	await ip('link', 'add', 'wire', 'type', 'bridge');
+	await ip('address', 'add', '192.0.2.1/24', 'dev', 'wire');
+	for (const device of ['tap-pxe', 'tap-http']) {
+		await ip('tuntap', 'add', device, 'mode', 'tap');
+		await ip('link', 'set', device, 'master', 'wire', 'up');
+	}
+	await ip('link', 'set', 'wire', 'up');
+	const home = join(folder, 'home');
+	await mkdir(home, {recursive: true});
+	const env = {HOME: home, XDG_CACHE_HOME: process.env['XDG_CACHE_HOME'] || join(homedir(), '.cache')};
+	const build = ['build-pxe', '--profile', 'ovmf-tests/profiles/small.yaml', '--out', tree];
+	await run(['npm', 'run', 'bringup', '--', ...build], {env});
+	await writeFile(
+		machinesFile,
+		[
+			'schema: 1',
+			'machines:',
+			'  pxe-1: { mac: "52:54:00:62:75:01", profile: small }',
+			'  http-1: { mac: "52:54:00:62:75:02", serial: BU-0001, profile: small }',
+			'',
+		].join('\n'),
+	);
+	const options = ['--interface', 'wire', '--machines', machinesFile, '--state', state];
+	const leases = ['--lease-range', '192.0.2.100,192.0.2.150'];
+	const serve = ['node', 'dist/builder/cli.js', 'serve', ...options, ...leases, tree];
+	server = start(['ip', 'netns', 'exec', namespace, ...serve]);
+});
+
+test.after.always('the wire goes', async t => {
+	server?.kill('SIGTERM');
+	t.log((await server?.ended)?.output ?? '');
+	await run(['ip', 'netns', 'delete', namespace]);
+});
+
+async function install(t: ExecutionContext, name: 'pxe-1' | 'http-1', mac: string): Promise<void> {
+	const boot = name === 'pxe-1' ? 'pxe' : 'http';
+	const path = await makeTestDisk(`${name}.qcow2`, '20G');
+	const machine = await startFor(t, {
+		name,
+		firmware: 'uefi-secure-boot',
+		memory: 3072,
+		disks: [{path, format: 'qcow2', bus: 'nvme', serial: name}],
+		mac,
+		tap: {namespace, device: `tap-${boot}`, boot},
+	});
+	const readState = async () => {
+		const text = await readFile(join(state, `${name}.json`), 'utf8').catch(() => '{}');
+		return (JSON.parse(text) as {state?: string}).state;
+	};
+	const began = Date.now();
+	const stage = (text: string) => t.log(`${((Date.now() - began) / 1000).toFixed(0)} s: ${text}`);
+	await machine.waitFor(/bringup: fetching 10-base\.squashfs/, 600, failure);
+	stage('the kernel asks for the layers');
+	t.is(await readState(), 'booting');
+	await machine.waitFor(/bringup: every layer is whole/, 600, failure);
+	stage('the layers are there');
+	await machine.waitFor(/secureboot: Secure boot enabled|bringup: install of profile small/, 300, failure);
+	await machine.waitFor(/bringup: install done/, 1200, failure);
+	stage('installed');
+	await machine.waitFor(new RegExp(`bringup: ${name} is installed; booting its disk`), 300, failure);
+	t.is(await readState(), 'installed');
+	await machine.waitFor(/bringup: provision done.*/, 900, failure);
+	stage('provisioned');
+	t.regex(await machine.readSerial(), new RegExp(`^${name} login:`, 'm'));
+	await machine.powerOff(180);
+}
+
+test.serial('a machine installs itself by PXE under Secure Boot, and then boots its disk', async t => {
+	t.timeout(40 * 60_000);
+	await install(t, 'pxe-1', '52:54:00:62:75:01');
+});
+
+test.serial('another does by UEFI HTTP Boot, known by its serial number too', async t => {
+	t.timeout(40 * 60_000);
+	await install(t, 'http-1', '52:54:00:62:75:02');
+});
