@@ -51,7 +51,7 @@ export function keyRootfs(
 	epoch: number | undefined,
 ): string {
 	const contents = packages.map(({file, sha256}) => `${file} ${sha256}`).sort();
-	return digestOf(['rootfs 3', packOptions, index.debian.release, names, contents, listHooks(tree), epoch]).slice(
+	return digestOf(['rootfs 4', packOptions, index.debian.release, names, contents, listHooks(tree), epoch]).slice(
 		0,
 		32,
 	);
