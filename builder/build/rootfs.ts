@@ -182,7 +182,6 @@ const netModules = [
 	'ext2',
 	'search',
 	'search_label',
-	'clear',
 ];
 
 /** GRUB for BIOS: one that is on the medium, and one that a network card fetches. */
