@@ -171,6 +171,8 @@ test('the server gives files whole and in part, takes reports, and refuses the r
 		t.deepEqual([part.status, part.headers.get('content-range'), await part.text()], [206, 'bytes 4-6/10', '456']);
 		t.is((await fetch(`${url}/base`, {headers: {range: 'bytes=10-'}})).status, 416);
 		t.is((await fetch(`${url}/other`)).status, 404);
+		t.is((await fetch(`${url}//base`)).status, 200, 'as shim asks');
+		t.is((await fetch(`${url}/%5Cbase`)).status, 200);
 		t.is((await fetch(`${url}/base`, {method: 'PUT', body: 'x'})).status, 405);
 		const post = (path: string, body: string) => fetch(`${url}${path}`, {method: 'POST', body});
 		t.is((await post('/report/a/00ff', '{"state":"done"}')).status, 204);

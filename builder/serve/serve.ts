@@ -1,4 +1,4 @@
-import {copyFile, mkdir, readdir, readFile, stat, writeFile} from 'node:fs/promises';
+import {chmod, copyFile, mkdir, readdir, readFile, stat, writeFile} from 'node:fs/promises';
 import {tmpdir} from 'node:os';
 import {join, relative, resolve} from 'node:path';
 import {digestFile} from '../build/cache.ts';
@@ -96,6 +96,7 @@ export async function serve(options: ServeOptions): Promise<void> {
 	const place = await findPlace(link);
 	const address = `${place.address}:${port}`;
 	await withFolder(tmpdir(), async work => {
+		await chmod(work, 0o755); // dnsmasq reads it as a user of its own
 		const root = join(work, 'tftp');
 		const [first] = [...trees.values()] as [PlacedTree];
 		await makeTftpRoot(first, address, root);

@@ -80,7 +80,8 @@ async function takeReport(path: string, request: IncomingMessage, {take}: Server
 }
 
 async function answer(request: IncomingMessage, response: ServerResponse, options: ServerOptions): Promise<void> {
-	const path = request.url ?? '';
+	// shim asks for //grubx64.efi, some versions with a backslash.
+	const path = (request.url ?? '').replace(/(\/|\\|%5[Cc])+/g, '/');
 	if (request.method === 'POST') {
 		response.writeHead(await takeReport(path, request, options)).end();
 		return;
