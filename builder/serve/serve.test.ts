@@ -1,4 +1,5 @@
 import {mkdtemp, readFile, rm, writeFile} from 'node:fs/promises';
+import {get} from 'node:http';
 import type {AddressInfo} from 'node:net';
 import {tmpdir} from 'node:os';
 import {join} from 'node:path';
@@ -171,6 +172,8 @@ test('the server gives files whole and in part, takes reports, and refuses the r
 		t.deepEqual([part.status, part.headers.get('content-range'), await part.text()], [206, 'bytes 4-6/10', '456']);
 		t.is((await fetch(`${url}/base`, {headers: {range: 'bytes=10-'}})).status, 416);
 		t.is((await fetch(`${url}/other`)).status, 404);
+		const names = await new Promise<string[]>(resolve => get(`${url}/base`, answer => resolve(answer.rawHeaders)));
+		t.true(names.includes('Content-Length'), 'as GRUB spells it');
 		t.is((await fetch(`${url}//base`)).status, 200, 'as shim asks');
 		t.is((await fetch(`${url}/%5Cbase`)).status, 200);
 		t.is((await fetch(`${url}/base`, {method: 'PUT', body: 'x'})).status, 405);

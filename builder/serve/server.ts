@@ -36,15 +36,15 @@ function sendFile(
 ): void {
 	const range = parseRange(request.headers.range, size);
 	if (range === 'none') {
-		response.writeHead(416, {'content-range': `bytes */${size}`}).end();
+		response.writeHead(416, {'Content-Range': `bytes */${size}`}).end();
 		return;
 	}
 	const {start, end} = range ?? {start: 0, end: size - 1};
 	response.writeHead(range ? 206 : 200, {
-		'content-type': 'application/octet-stream',
-		'content-length': size === 0 ? 0 : end - start + 1,
-		'accept-ranges': 'bytes',
-		...(range ? {'content-range': `bytes ${start}-${end}/${size}`} : {}),
+		'Content-Type': 'application/octet-stream',
+		'Content-Length': size === 0 ? 0 : end - start + 1,
+		'Accept-Ranges': 'bytes',
+		...(range ? {'Content-Range': `bytes ${start}-${end}/${size}`} : {}),
 	});
 	if (request.method === 'HEAD' || size === 0) {
 		response.end();
@@ -95,10 +95,12 @@ async function answer(request: IncomingMessage, response: ServerResponse, option
 	else if ('file' in found) sendFile(found, request, response);
 	else {
 		const length = Buffer.byteLength(found.text);
-		response.writeHead(200, {'content-type': 'text/plain; charset=utf-8', 'content-length': length});
+		response.writeHead(200, {'Content-Type': 'text/plain; charset=utf-8', 'Content-Length': length});
 		response.end(request.method === 'HEAD' ? undefined : found.text);
 	}
 }
+
+// Header names are spelled as GRUB spells them: to others their case is nothing, GRUB knows no other.
 
 /** Serves files and texts over HTTP with ranges, and takes reports. What is not found by `find` cannot be read. */
 export async function startServer(host: string, port: number, options: ServerOptions): Promise<Server> {
