@@ -78,9 +78,13 @@ async function install(t: ExecutionContext, name: 'pxe-1' | 'http-1', mac: strin
 	stage('installed');
 	await machine.waitFor(new RegExp(`bringup: ${name} is installed; booting its disk`), 300, failure);
 	t.is(await readState(), 'installed');
-	await machine.waitFor(/bringup: provision done.*/, 900, failure);
-	stage('provisioned');
-	t.regex(await machine.readSerial(), new RegExp(`^${name} login:`, 'm'));
+	const [summary] = await machine.waitFor(/bringup: provision done.*/, 900, failure);
+	stage(summary);
+	const [address = ''] = /192\.0\.2\.\d+/.exec(summary) ?? [];
+	const settings = ['StrictHostKeyChecking=no', 'UserKnownHostsFile=/dev/null', 'BatchMode=yes', 'LogLevel=ERROR'];
+	const options = settings.flatMap(setting => ['-o', setting]);
+	const login = ['ssh', '-i', `${tree}.ssh-key`, ...options, `admin@${address}`, 'hostname'];
+	t.is((await run(['ip', 'netns', 'exec', namespace, ...login])).trim(), name);
 	await machine.powerOff(180);
 }
 
