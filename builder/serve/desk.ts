@@ -99,7 +99,7 @@ export class Desk {
 	/** What a path gives. */
 	async find(path: string): Promise<Resource | undefined> {
 		if (path === '/grub/grub.cfg') return {text: formatFirstMenu(this.#options.address)};
-		const boot = /^\/boot\/([0-9a-f:]{17})\/([0-9a-fA-F-]{36})?(?:\/([\w.-]{1,64}))?$/.exec(path);
+		const boot = /^\/boot\/([0-9a-f:]{17})\/(?:-|([0-9a-fA-F-]{36}))(?:\/([\w.-]{1,64}))?$/.exec(path);
 		if (boot) {
 			const [, mac = '', uuid, serial] = boot;
 			return {text: await this.#makeMenu({mac, serial, uuid: uuid?.toLowerCase()})};

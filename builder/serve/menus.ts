@@ -16,6 +16,7 @@ export function formatFirstMenu(address: string): string {
 		header,
 		'smbios --type 1 --get-string 7 --set serial',
 		'smbios --type 1 --get-uuid 8 --set uuid',
+		'if [ -z "$uuid" ]; then set uuid=-; fi',
 		'if regexp \'^[A-Za-z0-9._-]+$\' "$serial"; then set told="/$serial"; fi',
 		`configfile (http,${address})/boot/$net_default_mac/$uuid$told`,
 		`echo 'bringup: the server at ${address} gives no menu; next try in 30 s'`,

@@ -111,8 +111,9 @@ test('a machine is installed once for each order, and then boots its disk', asyn
 test('a machine that nobody knows is shown who it is, and is not installed', async t =>
 	inFolder(async folder => {
 		const said: string[] = [];
-		const menu = (await textOf(makeDesk(folder, said), '/boot/52:54:00:00:00:09/')) ?? '';
+		const menu = (await textOf(makeDesk(folder, said), '/boot/52:54:00:00:00:09/-/SN-9')) ?? '';
 		t.regex(menu, /mac: 52:54:00:00:00:09/);
+		t.regex(menu, /serial: SN-9/);
 		t.regex(menu, /[▀▄█]/);
 		t.notRegex(menu, /^linux/m);
 		t.deepEqual(said, ['unknown 52:54:00:00:00:09']);
