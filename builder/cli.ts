@@ -43,6 +43,7 @@ const systemErrors: Record<string, string> = {
 	EISDIR: 'it is a folder, not a file',
 	EEXIST: 'it is there already',
 	EBUSY: 'it is in use',
+	EADDRINUSE: 'the port is in use; choose another with --port',
 };
 
 function formatProgramError({message, command, output, log}: ProgramError): string {

@@ -5,7 +5,7 @@ import type {AddressInfo} from 'node:net';
 import {tmpdir} from 'node:os';
 import {join} from 'node:path';
 import test from 'ava';
-import {fetchFile} from './fetch.ts';
+import {fetchFile, sendReport} from './fetch.ts';
 
 const content = Buffer.alloc(200_000, 'asset ');
 const sha256 = createHash('sha256').update(content).digest('hex');
@@ -67,4 +67,22 @@ test('a server without the file, or with another one, is not asked for ever', as
 			);
 			await t.throwsAsync(readFile(path), {code: 'ENOENT'});
 		});
+});
+
+test('a report is sent again while the server fails, and not when it is refused', async t => {
+	const statuses = [500, 503, 204, 403, 204];
+	const pauses: number[] = [];
+	const pause = async (milliseconds: number) => pauses.push(milliseconds);
+	await withServer(
+		(request, response) => {
+			request.resume();
+			response.writeHead(statuses.shift() ?? 204).end();
+		},
+		async url => {
+			t.is(await sendReport(url, {state: 'done'}, pause), undefined);
+			t.is(await sendReport(url, {state: 'done'}, pause), 'the server answers 403');
+		},
+	);
+	t.deepEqual([pauses, statuses], [[2000, 4000], [204]]);
+	t.regex((await sendReport('http://127.0.0.1:1/', {}, pause)) ?? '', /ECONNREFUSED|bad port|fetch failed/);
 });

@@ -13,14 +13,14 @@ async function isLocked(probe: Probe): Promise<boolean> {
 	return /\[(integrity|confidentiality)\]/.test((await probe.read('/sys/kernel/security/lockdown')) ?? '');
 }
 
-/** Each module is signed beside itself and put in place whole. */
-async function planSignatures(probe: Probe): Promise<Step[]> {
+/** Each module is signed beside itself and put in place whole; a signature that it has is of the key that there is. */
+async function planSignatures(probe: Probe, {newKey}: {newKey: boolean}): Promise<Step[]> {
 	const kernel = (await probe.read('/proc/sys/kernel/osrelease'))?.trim() ?? '';
 	const folder = `/lib/modules/${kernel}/updates/dkms`;
 	const program = `/lib/modules/${kernel}/build/scripts/sign-file`;
 	const steps: Step[] = [];
 	for (const module of ['spl', 'zfs']) {
-		if ((await probe.output(['modinfo', '--field', 'sig_key', module])).trim() !== '') continue;
+		if (!newKey && (await probe.output(['modinfo', '--field', 'sig_key', module])).trim() !== '') continue;
 		const fresh = `${folder}/${module}.ko.new`;
 		const commands: Command[] = [
 			['cp', `${folder}/${module}.ko.xz`, `${fresh}.xz`],
@@ -47,14 +47,15 @@ function planNewKey(): Step[] {
 
 /** The steps to a key that the kernel knows; none when it does. Throws while a person has to confirm it. */
 async function planKey({password}: NonNullable<Storage['mok']>, probe: Probe): Promise<Step[]> {
-	const signatures = await planSignatures(probe);
+	const newKey = !(await probe.read(certificate)) || !(await probe.read(key));
+	const signatures = await planSignatures(probe, {newKey});
 	const ask: Step = {
 		do: 'run',
 		command: ['mokutil', '--import', certificate],
 		stdin: `${password}\n${password}\n`,
 		why: 'ask the firmware to take the key',
 	};
-	if (!(await probe.read(certificate)) || !(await probe.read(key))) return [...planNewKey(), ...signatures, ask];
+	if (newKey) return [...planNewKey(), ...signatures, ask];
 	// A certificate's SHA-1 fingerprint is that of its file.
 	const [fingerprint = ''] = (await probe.output(['sha1sum', certificate])).split(' ');
 	const has = (list: string) => list.replaceAll(':', '').toLowerCase().includes(fingerprint);

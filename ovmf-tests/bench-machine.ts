@@ -1,7 +1,7 @@
 import {readFile, rm} from 'node:fs/promises';
 import {join} from 'node:path';
 import {startMachine} from '../builder/boot/machine.ts';
-import {buildIso, failure, findPort, folder, makeAssets, makeTestDisk} from './vm.ts';
+import {buildIso, failure, findPort, folder, listTestDisks, makeAssets, makeTestDisks} from './vm.ts';
 
 /** The middle one of several figures. */
 export const median = (all: readonly number[]) =>
@@ -14,17 +14,15 @@ export const median = (all: readonly number[]) =>
 export async function benchMachine(): Promise<{noop: number; node: number; playbook: number}> {
 	await makeAssets();
 	const {iso, login} = await buildIso('ovmf-tests/profiles/bench.yaml');
-	const serials = {'NVME-SYSTEM': '20G', LEFT: '3G', RIGHT: '3G', FAST: '6G'};
-	const disks = Object.entries(serials).map(async ([serial, size]) => {
-		return {path: await makeTestDisk(`bench-${serial}.qcow2`, size), format: 'qcow2', bus: 'nvme', serial} as const;
-	});
+	const sizes = {'NVME-SYSTEM': '20G', LEFT: '3G', RIGHT: '3G', FAST: '6G'};
+	await makeTestDisks('bench', sizes);
 	const own = join(folder, 'bench');
 	await rm(own, {recursive: true, force: true});
 	const machine = await startMachine({
 		folder: own,
 		firmware: 'uefi',
 		memory: 4096,
-		disks: await Promise.all(disks),
+		disks: listTestDisks('bench', sizes),
 		cdrom: iso,
 		mac: '52:54:00:62:75:01',
 		wires: [{mac: '52:54:00:62:75:02', socket: join(folder, 'bench.sock'), listen: true}],

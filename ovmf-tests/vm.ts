@@ -102,6 +102,18 @@ export async function makeTestDisk(name: string, size: string, format: 'raw' | '
 	return path;
 }
 
+/** The NVMe disks of a test by serial number, with their sizes; makeTestDisks makes them. */
+export function listTestDisks(name: string, sizes: Readonly<Record<string, string>>): DiskOptions[] {
+	return Object.keys(sizes).map(serial => {
+		return {path: join(folder, `${name}-${serial}.qcow2`), format: 'qcow2', bus: 'nvme', serial};
+	});
+}
+
+/** Makes these disks, empty. */
+export async function makeTestDisks(name: string, sizes: Readonly<Record<string, string>>): Promise<void> {
+	for (const [serial, size] of Object.entries(sizes)) await makeTestDisk(`${name}-${serial}.qcow2`, size);
+}
+
 /** A stick with the ISO on it: a copy, because the machine may write to it. */
 export async function makeStick(iso: string, name: string): Promise<string> {
 	const path = join(folder, name);

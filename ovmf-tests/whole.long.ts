@@ -10,8 +10,10 @@ import {
 	failure,
 	findPort,
 	folder,
+	listTestDisks,
 	makeAssets,
 	makeTestDisk,
+	makeTestDisks,
 	type Setup,
 	startFor,
 	writeEvidence,
@@ -23,14 +25,12 @@ const macs = ['52:54:00:62:75:01', '52:54:00:62:75:02'] as const;
 const socket = join(folder, 'wire.sock');
 const sizes = {'NVME-SYSTEM': '20G', LEFT: '3G', RIGHT: '3G', FAST: '6G', EXTRA: '1G'};
 const diskPath = (serial: string) => join(folder, `whole-${serial}.qcow2`);
-const disks = Object.keys(sizes).map(
-	serial => ({path: diskPath(serial), format: 'qcow2', bus: 'nvme', serial}) as const,
-);
+const disks = listTestDisks('whole', sizes);
 
 test.before('the ISO of a machine with every phase', async t => {
 	t.timeout(20 * 60_000);
 	await makeAssets();
-	for (const [serial, size] of Object.entries(sizes)) await makeTestDisk(`whole-${serial}.qcow2`, size);
+	await makeTestDisks('whole', sizes);
 	const raw = await makeTestDisk('precious.img', sizes.EXTRA, 'raw');
 	await run(['mkfs.ext4', '-q', '-L', 'precious', raw]);
 	await run(['qemu-img', 'convert', '-f', 'raw', '-O', 'qcow2', raw, diskPath('EXTRA')]);

@@ -8,9 +8,9 @@ import {
 	buildIso,
 	failure,
 	findPort,
-	folder,
+	listTestDisks,
 	makeAssets,
-	makeTestDisk,
+	makeTestDisks,
 	type Setup,
 	startFor,
 	writeEvidence,
@@ -19,14 +19,12 @@ import {
 let artefact: Artefact;
 let sshPort = 0;
 const sizes = {'NVME-SYSTEM': '20G', LEFT: '2G', RIGHT: '2G'};
-const disks = Object.keys(sizes).map(
-	serial => ({path: join(folder, `zfs-${serial}.qcow2`), format: 'qcow2', bus: 'nvme', serial}) as const,
-);
+const disks = listTestDisks('zfs', sizes);
 
 test.before('the ISO of a machine with pools', async t => {
 	t.timeout(40 * 60_000);
 	await makeAssets();
-	for (const [serial, size] of Object.entries(sizes)) await makeTestDisk(`zfs-${serial}.qcow2`, size);
+	await makeTestDisks('zfs', sizes);
 	artefact = await buildIso('ovmf-tests/profiles/zfs.yaml');
 	sshPort = await findPort();
 });
