@@ -1,8 +1,8 @@
-import {mkdtemp, readdir, readFile, rm, stat, symlink, writeFile} from 'node:fs/promises';
+import {mkdir, mkdtemp, readdir, readFile, rm, stat, symlink, writeFile} from 'node:fs/promises';
 import {tmpdir} from 'node:os';
 import {join} from 'node:path';
 import test from 'ava';
-import {apply, CommandError, inUnit, machineProbe, writeDurably} from './apply.ts';
+import {apply, CommandError, inUnit, machineDoor, machineProbe, writeDurably} from './apply.ts';
 
 async function inFolder(use: (folder: string) => Promise<void>): Promise<void> {
 	const folder = await mkdtemp(join(tmpdir(), 'bringup-test-'));
@@ -46,6 +46,29 @@ test('a symbolic link stays one: what it leads to is written', t =>
 test('an absent file is undefined, a folder in its place is an error', async t => {
 	t.is(await machineProbe.read('/nonexistent/file'), undefined);
 	await t.throwsAsync(machineProbe.read('/etc'), {code: 'EISDIR'});
+});
+
+test('a folder is listed with what its links lead to, and an absent one is undefined', t =>
+	inFolder(async folder => {
+		await writeFile(join(folder, 'file'), 'four');
+		await symlink('nowhere', join(folder, 'link'));
+		await mkdir(join(folder, 'inner'));
+		const found = await machineProbe.list(folder);
+		t.deepEqual([...(found?.keys() ?? [])].sort(), ['file', 'inner', 'link']);
+		t.like(found?.get('file'), {type: 'f', size: '4', target: ''});
+		t.like(found?.get('link'), {type: 'l', target: 'nowhere'});
+		t.is(found?.get('inner')?.type, 'd');
+		t.is(found?.get('file')?.inode, String((await stat(join(folder, 'file'))).ino));
+		t.is(await machineProbe.list(join(folder, 'none')), undefined);
+		t.is(await machineProbe.list(join(folder, 'file')), undefined);
+	}));
+
+test('a program that runs beside others answers, or fails, as one that is waited for', async t => {
+	t.is(await machineDoor.askBeside(['cat']), '');
+	t.is(await machineDoor.askBeside(['echo', 'a  b']), 'a  b\n');
+	const error = await t.throwsAsync(machineDoor.askBeside(['ls', '/nonexistent']), {instanceOf: CommandError});
+	t.is(error?.message, 'ls exited with 2');
+	await t.throwsAsync(machineDoor.askBeside(['no-such-program']), {message: /no-such-program could not be run/});
 });
 
 test('a program that fails gives its command and its last lines', async t => {

@@ -1,10 +1,10 @@
-import {spawnSync} from 'node:child_process';
-import {constants} from 'node:fs';
-import {mkdir, open, readFile, realpath, rename, rm} from 'node:fs/promises';
+import {execFile, spawnSync} from 'node:child_process';
+import {constants, lstatSync, readdirSync, readFileSync, readlinkSync} from 'node:fs';
+import {mkdir, open, realpath, rename, rm} from 'node:fs/promises';
 import {basename, dirname, join} from 'node:path';
 import {setTimeout as sleep} from 'node:timers/promises';
 import {fetchFile} from './fetch.ts';
-import type {Command, Probe, Step} from './phase.ts';
+import type {Command, Listed, Probe, Step} from './phase.ts';
 import type {Door} from './run.ts';
 
 const environment = {LC_ALL: 'C.UTF-8', PATH: '/usr/sbin:/usr/bin:/sbin:/bin'};
@@ -45,6 +45,19 @@ function ask(command: Command, [program, ...args]: Command = command): string {
 	throw new CommandError(command, how, `${end.stdout ?? ''}${end.stderr ?? ''}`, {cause: end.error});
 }
 
+/** The same of a program that runs beside others. */
+function askBeside(command: Command, [program, ...args]: Command = command): Promise<string> {
+	return new Promise((resolve, reject) => {
+		const child = execFile(program, args, {env: environment, maxBuffer: 2 ** 28}, (error, stdout, stderr) => {
+			if (error === null) return resolve(stdout);
+			const {code, signal} = error;
+			const how = typeof code === 'string' ? `could not be run: ${error.message}` : `exited with ${code ?? signal}`;
+			reject(new CommandError(command, how, `${stdout}${stderr}`, {cause: error}));
+		});
+		child.stdin?.end();
+	});
+}
+
 function isAbsent(error: unknown): boolean {
 	const code = (error as NodeJS.ErrnoException).code;
 	return code === 'ENOENT' || code === 'ENOTDIR';
@@ -59,9 +72,28 @@ function isUnsupported(path: string, error: unknown): boolean {
 
 async function read(path: string): Promise<string | undefined> {
 	try {
-		return await readFile(path, 'utf8');
+		return readFileSync(path, 'utf8'); // a tenth of what it takes beside others
 	} catch (error) {
 		if (isAbsent(error) || isUnsupported(path, error)) return undefined;
+		throw error;
+	}
+}
+
+/** Undefined for what went away meanwhile. */
+function look(path: string): Listed | undefined {
+	const stat = lstatSync(path, {bigint: true, throwIfNoEntry: false});
+	if (stat === undefined) return undefined;
+	const type = stat.isFile() ? 'f' : stat.isDirectory() ? 'd' : stat.isSymbolicLink() ? 'l' : '?';
+	const target = type === 'l' ? readlinkSync(path) : '';
+	return {type, size: String(stat.size), time: String(stat.mtimeNs), inode: String(stat.ino), target};
+}
+
+async function list(path: string): Promise<Map<string, Listed> | undefined> {
+	try {
+		const entries = readdirSync(path).map(name => [name, look(join(path, name))] as const);
+		return new Map(entries.filter((entry): entry is [string, Listed] => entry[1] !== undefined));
+	} catch (error) {
+		if (isAbsent(error)) return undefined;
 		throw error;
 	}
 }
@@ -83,7 +115,13 @@ export function inUnit([program, ...args]: Command, why: string): Command {
 }
 
 /** The real machine, asked. */
-export const machineProbe: Probe = {output: async command => ask(command), read};
+export const machineProbe: Probe = {output: async command => ask(command), read, list};
+
+/** A way to the machine, which also answers while it is asked something else. */
+type OpenDoor = Door & {askBeside: Probe['output']};
+
+/** The real machine. */
+export const machineDoor: OpenDoor = {probe: machineProbe, askBeside, apply};
 
 async function syncPath(path: string): Promise<void> {
 	const handle = await open(path, constants.O_RDONLY);
@@ -140,15 +178,15 @@ async function wait(until: Command, seconds: number): Promise<void> {
 	}
 }
 
+const asOther = (command: Command) => (/^(runuser|setpriv)$/.test(command[0]) ? inUnit(command, 'ask') : command);
+
 /**
  * The machine from within bringup.service, which may look at everything and change little: a program that changes
  * something, or that is run as another user, is run in a unit of its own.
  */
-export const confinedDoor: Door = {
-	probe: {
-		output: async command => ask(command, /^(runuser|setpriv)$/.test(command[0]) ? inUnit(command, 'ask') : command),
-		read,
-	},
+export const confinedDoor: OpenDoor = {
+	probe: {output: async command => ask(command, asOther(command)), read, list},
+	askBeside: command => askBeside(command, asOther(command)),
 	async apply(step, say) {
 		if (step.do === 'run') await run(step.command, step.stdin, inUnit(step.command, step.why));
 		else await apply(step, say);

@@ -1,5 +1,5 @@
 import {networkFolder} from './networkd.ts';
-import type {Command, Probe, Step} from './phase.ts';
+import type {Probe, Step} from './phase.ts';
 
 const folder = '/var/lib/bringup/network';
 
@@ -33,17 +33,12 @@ export interface Rejected {
 	reason: string;
 }
 
-const listFiles: Command = [
-	...(['find', networkFolder, '/var/lib/bringup', '-path', '*/network/*', '-printf', '%p\n'] as const),
-];
-
 /** The network files that stand in a folder, by name; undefined when there is no such folder. */
 export async function readNetworkFiles(probe: Probe, path: string): Promise<Map<string, string> | undefined> {
-	const found = (await probe.output(listFiles)).split('\n');
-	const inside = found.filter(file => file.startsWith(`${path}/`)).map(file => file.slice(path.length + 1));
+	const found = await probe.list(path);
+	if (found === undefined) return undefined;
 	// A folder of drop-ins is somebody else's.
-	const names = inside.filter(name => !name.includes('/') && !name.endsWith('.d'));
-	if (inside.length === 0 && !found.includes(path)) return undefined;
+	const names = [...found].filter(([, {type}]) => type !== 'd').map(([name]) => name);
 	const files = names.map(async name => [name, (await probe.read(`${path}/${name}`)) ?? ''] as const);
 	return new Map(await Promise.all(files));
 }

@@ -1,5 +1,5 @@
 import * as z from 'zod';
-import type {Command, Probe, Step} from './phase.ts';
+import type {Probe, Step} from './phase.ts';
 
 const sha256 = z.string().regex(/^[0-9a-f]{64}$/, 'expected a SHA-256 digest: 64 hexadecimal digits, lower case');
 
@@ -42,14 +42,11 @@ export function assetPath({asset}: Asset): string {
 	return `${assetsFolder}/${asset.sha256}`;
 }
 
-/** Which assets are there. */
-export const listAssets: Command = ['find', '/var/lib/bringup', '-maxdepth', '2', '-path', `${assetsFolder}/*`];
-
 /** The steps that bring assets to the machine which the medium did not. */
 export async function planAssets(assets: readonly Asset[], probe: Probe): Promise<Step[]> {
 	if (assets.length === 0) return [];
-	const found = await probe.output(listAssets);
-	const missing = assets.filter(one => !found.split('\n').includes(assetPath(one)));
+	const found = await probe.list(assetsFolder);
+	const missing = assets.filter(one => !found?.has(assetPath(one).slice(assetsFolder.length + 1)));
 	return missing.map(one => {
 		const path = assetPath(one);
 		if (!('url' in one.asset)) throw new Error(`${path} (${one.asset.file}) is missing; build the medium again`);

@@ -1,6 +1,5 @@
 import {dataFolder} from './k3s.ts';
-import type {Listed} from './listing.ts';
-import type {Probe, Step} from './phase.ts';
+import type {Listed, Probe, Step} from './phase.ts';
 
 const store = `${dataFolder}/agent/containerd`;
 const database = `${store}/io.containerd.metadata.v1.bolt/meta.db`;

@@ -14,31 +14,6 @@ export interface Storage {
 	blocks: ReadonlyMap<string, {bytes: number; extent: number}>;
 }
 
-/** Lists what lies in folders that may not be there yet: find(1) fails on those, so it starts at the root and looks only into what leads there. */
-export function listFolders(folders: readonly string[]): Command {
-	const above = folders.flatMap(folder => folder.split('/').map((_, index, parts) => parts.slice(0, index).join('/')));
-	const either = (paths: readonly string[]) =>
-		[...new Set(paths)].sort().flatMap((path, index) => [...(index > 0 ? ['-o'] : []), '-path', path || '/']);
-	const depth = Math.max(...folders.map(folder => folder.split('/').length));
-	const inside = either(folders.flatMap(folder => [folder, `${folder}/*`]));
-	const leading = ['(', ...either(above), ')', '!', '(', ...either(folders), ')'];
-	return [
-		'find',
-		'/',
-		'-ignore_readdir_race',
-		'-maxdepth',
-		String(depth),
-		...leading,
-		'-o',
-		'(',
-		...inside,
-		')',
-		'-print',
-		'-o',
-		'-prune',
-	];
-}
-
 type Blocks = Storage['blocks'];
 
 async function readLogical(probe: Probe): Promise<[string, {bytes: number; extent: number}][]> {
@@ -69,7 +44,12 @@ export async function readStorage(
 	volumes: readonly Volume[],
 	probe: Probe,
 ): Promise<Storage> {
-	const paths = new Set((await probe.output(listFolders(folders))).split('\n'));
+	const paths = new Set<string>();
+	for (const folder of folders) {
+		const found = await probe.list(folder);
+		if (found !== undefined)
+			for (const path of [folder, ...[...found.keys()].map(name => `${folder}/${name}`)]) paths.add(path);
+	}
 	const has = (on: 'lvm' | 'zfs') => volumes.some(volume => volume.kind === 'block' && volume.on === on);
 	const blocks: Blocks = new Map([
 		...(has('lvm') ? await readLogical(probe) : []),

@@ -2,8 +2,8 @@ import test from 'ava';
 import {findStoreFault, isDatabaseDamaged} from './containerd.ts';
 import {kubernetesSchema} from './k3s.ts';
 import {planStart} from './k3s-start.ts';
-import {listK3sFiles} from './listing.ts';
 import type {Probe, Step} from './phase.ts';
+import {foldersOf} from './phases/folders.test.machine.ts';
 import {probeRecord} from './record.ts';
 
 const config = kubernetesSchema.parse({
@@ -16,7 +16,6 @@ const config = kubernetesSchema.parse({
 const store = '/var/lib/rancher/k3s/agent/containerd';
 const database = `${store}/io.containerd.metadata.v1.bolt/meta.db`;
 const readDatabase = `od --address-radix=n --format=x1 --output-duplicates --read-bytes=4176 ${database}`;
-const line = (path: string) => `${path}\t16384\t1700000000.0000000000\t\n`;
 const address = (local: string, more: object = {}) => ({family: 'inet', local, scope: 'global', ...more});
 const bridge = (...addresses: object[]) => ({ifname: 'br0', addr_info: addresses});
 const gateway = {dst: 'default', gateway: '192.0.2.1', dev: 'br0'};
@@ -27,7 +26,6 @@ function machine(commands: Record<string, unknown> = {}, files: Record<string, s
 			'/usr/local/bin/k3s --version': 'k3s version v1.33.4+k3s1 (148243c4)\ngo version go1.24.5\n',
 			'ip -json address show': [bridge(address('192.0.2.10'))],
 			'ip -json route show default': [gateway],
-			[listK3sFiles.join(' ')]: '',
 			...commands,
 		},
 		files: {'/etc/bringup/secrets/kubernetes/token': 'K10', '/etc/bringup/k3s.digest': 'abc\n', ...files},
@@ -122,14 +120,14 @@ test('of a database only the two meta pages together are its end, and an empty f
 
 test('a damaged store is emptied before the start, with what says that its archives were imported', async t => {
 	const zeros = Array.from({length: 4176}, () => '00').join(' ');
-	const files = line(database) + line('/var/lib/rancher/k3s/agent/images/.cache.json');
-	const steps = await planStart(config, machine({[listK3sFiles.join(' ')]: files, [readDatabase]: zeros}));
+	const files = foldersOf([database, '/var/lib/rancher/k3s/agent/images/.cache.json']);
+	const steps = await planStart(config, machine({[readDatabase]: zeros}, files));
 	t.deepEqual(whys(steps).slice(1, 3), [
 		'forget which archives were imported',
 		`remove containerd's damaged store; K3s fills it again from the image archives (${database} is damaged)`,
 	]);
 	const whole = makeDatabase().subarray(0, 4176).toString('hex').replace(/../g, ' $&');
-	const healthy = machine({[listK3sFiles.join(' ')]: files, [readDatabase]: whole});
+	const healthy = machine({[readDatabase]: whole}, files);
 	t.false(whys(await planStart(config, healthy)).some(why => why.includes('store')));
 });
 

@@ -1,3 +1,4 @@
+import {listBelow} from './listing.ts';
 import {type Command, type Probe, planFile, readUnit, type Step, type Unit} from './phase.ts';
 
 /** Where libvirt keeps what is defined: also at the next boot. */
@@ -30,9 +31,8 @@ export function run(command: Command, why: string, stdin?: string): Step {
 }
 
 async function listFiles(probe: Probe): Promise<Set<string>> {
-	const elsewhere = ['-path', '/run/*', '!', '-path', '/run/libvirt*', '-prune'] as const;
-	const search = ['-ignore_readdir_race', ...elsewhere, '-o', '-name', '*.xml', '-print'] as const;
-	return new Set((await probe.output(['find', '/etc/libvirt', '/run', ...search])).split('\n'));
+	const below = [await listBelow(probe, '/etc/libvirt', 4), await listBelow(probe, '/run/libvirt', 2)];
+	return new Set(below.flatMap(found => [...found.keys()]));
 }
 
 /** Reads libvirt's state; `wanted` are the paths of what shall be there now. */
@@ -43,9 +43,7 @@ export async function readLibvirt(wanted: readonly string[], probe: Probe): Prom
 	if (!isListening || wanted.every(path => files.has(path))) return {units: states, isListening, files};
 	// Right after a boot libvirtd may still be starting what has autostart. It answers only when that is done.
 	await probe.output(['virsh', '--quiet', 'list', '--name']);
-	// The same `find` would be answered from memory.
-	const now = await Promise.all(wanted.map(async path => ((await probe.read(path)) === undefined ? [] : [path])));
-	return {units: states, isListening, files: new Set([...files, ...now.flat()])};
+	return {units: states, isListening, files: await listFiles(probe)};
 }
 
 /** The steps to the daemon. It leaves when it is idle and comes back with its socket, so only the socket must be active. */

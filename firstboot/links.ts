@@ -147,7 +147,6 @@ export interface IpLink {
 }
 
 export const listLinks: Command = ['ip', '-json', '-details', 'link', 'show'];
-const listDevices: Command = ['find', '/sys/class/net', '-maxdepth', '1', '-type', 'l', '-printf', '%f %l\n'];
 
 /** All links as the kernel lists them. */
 export async function readIpLinks(probe: Probe): Promise<IpLink[]> {
@@ -157,12 +156,12 @@ export async function readIpLinks(probe: Probe): Promise<IpLink[]> {
 /** The wired Ethernet links, by MAC address. */
 export async function readLinks(probe: Probe): Promise<Link[]> {
 	const wired: Link[] = [];
-	const devices = (await probe.output(listDevices)).split('\n').map(line => line.split(' '));
+	const devices = await probe.list('/sys/class/net');
 	for (const link of await readIpLinks(probe)) {
 		if (link.link_type !== 'ether' || link.linkinfo?.info_kind !== undefined) continue;
 		const uevent = (await probe.read(`/sys/class/net/${link.ifname}/uevent`)) ?? '';
 		if (/^DEVTYPE=/m.test(uevent)) continue; // wlan, wwan, …: a wired Ethernet link has no DEVTYPE
-		const device = devices.find(([name]) => name === link.ifname)?.[1] ?? '';
+		const device = devices?.get(link.ifname)?.target ?? '';
 		const pci = [...device.matchAll(/\/([0-9a-f]{4}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7])(?=\/)/g)].at(-1)?.[1];
 		wired.push({
 			name: link.ifname,

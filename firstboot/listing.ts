@@ -1,34 +1,33 @@
-import {type Asset, assetPath} from './assets.ts';
-import type {Command, Probe, Step} from './phase.ts';
+import {type Asset, assetPath, assetsFolder} from './assets.ts';
+import type {Listed, Probe, Step} from './phase.ts';
 
-/** A file, folder or symbolic link, as find prints it. */
-export interface Listed {
-	/** Bytes. */
-	size: string;
-	/** Time of its last change, in seconds with all their decimals. */
-	time: string;
-	/** Where a symbolic link leads. */
-	target: string;
+/** All that lies below a folder, by path, so many levels deep; nothing where there is no such folder. */
+export async function listBelow(
+	probe: Probe,
+	folder: string,
+	depth: number,
+	enters: (path: string) => boolean = () => true,
+): Promise<Map<string, Listed>> {
+	const all = new Map<string, Listed>();
+	for (const [name, listed] of (await probe.list(folder)) ?? []) {
+		const path = `${folder}/${name}`;
+		all.set(path, listed);
+		if (listed.type !== 'd' || depth === 1 || !enters(path)) continue;
+		for (const [inner, one] of await listBelow(probe, path, depth - 1, enters)) all.set(inner, one);
+	}
+	return all;
 }
-
-export const listK3sFiles: Command = [
-	...(['find', '/usr/local/bin', '/var/lib'] as const),
-	// K3s makes and removes files meanwhile. All else below /var/lib is of others, and may be large.
-	...['-ignore_readdir_race', '-mindepth', '1', '-maxdepth', '6'],
-	...['(', '-path', '/var/lib/*', '!', '-path', '/var/lib/bringup*', '!', '-path', '/var/lib/rancher*', '-prune', ')'],
-	...['-o', '(', '-path', '/var/lib/rancher/k3s/data', '-o', '-path', '/var/lib/rancher/k3s/storage', ')', '-prune'],
-	...['-o', '-printf', '%p\\t%s\\t%T@\\t%l\\n'],
-];
 
 /** What lies where K3s and the assets do, by path. */
 export async function readK3sFiles(probe: Probe): Promise<ReadonlyMap<string, Listed>> {
-	const lines = (await probe.output(listK3sFiles)).split('\n').filter(Boolean);
-	return new Map(
-		lines.map(line => {
-			const [path = '', size = '', time = '', target = ''] = line.split('\t');
-			return [path, {size, time, target}];
-		}),
-	);
+	const store = '/var/lib/rancher/k3s';
+	// Data of pods may be large, and K3s's own programs are many.
+	const enters = (path: string) => path !== `${store}/data` && path !== `${store}/storage`;
+	return new Map([
+		...(await listBelow(probe, '/usr/local/bin', 1)),
+		...(await listBelow(probe, assetsFolder, 1)),
+		...(await listBelow(probe, '/var/lib/rancher', 5, enters)),
+	]);
 }
 
 /**

@@ -1,8 +1,9 @@
 #!/usr/bin/env node
 import {closeSync, constants, openSync, writeSync} from 'node:fs';
 import {setTimeout as sleep} from 'node:timers/promises';
+import {startupSnapshot} from 'node:v8';
 import * as z from 'zod';
-import {apply, CommandError, confinedDoor, machineProbe, writeDurably} from './apply.ts';
+import {apply, CommandError, confinedDoor, machineDoor, machineProbe, writeDurably} from './apply.ts';
 import {findManagement, planRestore, readNetworkFiles, trialPath} from './arming.ts';
 import {planEvidence} from './evidence.ts';
 import {sendReport} from './fetch.ts';
@@ -14,6 +15,7 @@ import {findUnreachable, readAddresses} from './reach.ts';
 import {type RecordedMachine, recordProbe} from './record.ts';
 import {converge, type Door} from './run.ts';
 import {type Machine, machineSchema, planSequence, sequences} from './sequence.ts';
+import {type Known, learn, recall} from './snapshot.ts';
 import {formatFailure, formatSummary, Status, type StatusRecord} from './status.ts';
 
 const machinePath = '/etc/bringup/machine.json';
@@ -27,14 +29,19 @@ const usage = `usage: bringup status [--json]              what the last run did
        bringup install                       erase and install this machine (the medium does so by itself)
 `;
 
-async function readMachine(): Promise<Machine> {
-	z.config({jitless: true}); // what zod compiles for speed pays for itself at the hundredth time
-
+async function readText(): Promise<string> {
 	const text = await machineProbe.read(machinePath);
 	if (text === undefined)
 		throw new Error(`${machinePath} is missing: this machine was not made by bringup, or its disk is damaged`);
+	return text;
+}
+
+function parseMachine(text: string): Machine {
+	z.config({jitless: true}); // what zod compiles for speed pays for itself at the hundredth time
 	return machineSchema.parse(JSON.parse(text));
 }
+
+const readMachine = async () => parseMachine(await readText());
 
 /** Writes a line to a terminal; gives up after a second on one that takes nothing. Opened for each line: a login prompt that starts hangs up whoever had it open. */
 function writeLine(path: string, line: string): void {
@@ -133,12 +140,11 @@ async function keepEvidence(status: Status): Promise<void> {
 	status.say('bringup: nothing more is written; the machine may be switched off');
 }
 
-async function runSequence(name: keyof typeof sequences, door: Door): Promise<boolean> {
+async function runSequence(name: keyof typeof sequences, machine: Machine, door: Door): Promise<boolean> {
 	const words = (await machineProbe.read('/proc/cmdline'))?.trim().split(/\s+/) ?? [];
 	if (name === 'install' && !words.includes('boot=live')) {
 		throw new Error('install runs on the medium only: this machine is installed');
 	}
-	const machine = await readMachine();
 	const sequence = sequences[name];
 	const buildId = (await machineProbe.read(buildIdPath))?.trim() ?? '';
 	const toConsoles = await findConsoles();
@@ -186,11 +192,14 @@ function hideSecrets({phase, steps}: {phase: string; steps: Step[]}) {
 	};
 }
 
-async function printPlan(json: boolean, asRecord: boolean): Promise<void> {
+async function printRecord(): Promise<void> {
 	const record: RecordedMachine = {commands: {}, files: {}};
-	const plans = await planSequence(sequences.provision, await readMachine(), recordProbe(machineProbe, record));
-	if (asRecord) process.stdout.write(`${JSON.stringify(record, undefined, '\t')}\n`);
-	else if (json) process.stdout.write(`${JSON.stringify(plans.map(hideSecrets), undefined, '\t')}\n`);
+	await planSequence(sequences.provision, await readMachine(), recordProbe(machineProbe, record));
+	process.stdout.write(`${JSON.stringify(record, undefined, '\t')}\n`);
+}
+
+function printPlan(plans: Awaited<ReturnType<typeof planSequence>>, json: boolean): void {
+	if (json) process.stdout.write(`${JSON.stringify(plans.map(hideSecrets), undefined, '\t')}\n`);
 	else
 		for (const {phase, steps} of plans)
 			for (const why of steps.length > 0 ? steps.map(({why}) => why) : ['nothing to do'])
@@ -222,26 +231,62 @@ async function startK3s(): Promise<boolean> {
 async function main(argv: readonly string[]): Promise<boolean> {
 	const [command, ...flags] = argv;
 	const json = flags.includes('--json');
-	if (command === 'install' || command === 'provision')
-		return runSequence(command, flags.includes('--confined') ? confinedDoor : {probe: machineProbe, apply});
+	if (command === 'install' || command === 'provision') {
+		const done = await runSequence(command, await readMachine(), pickDoor(flags));
+		if (done && command === 'provision') await startSnapshot();
+		return done;
+	}
 	if (command === 'start-k3s') return startK3s();
 	if (command === 'status') return printStatus(json);
 	if (command === 'reachable') return printReachable();
 	if (command === 'restore-network') return restoreNetwork();
-	if (command === 'plan') await printPlan(json, flags.includes('--record'));
+	if (command === 'plan' && flags.includes('--record')) await printRecord();
+	else if (command === 'plan')
+		printPlan(await planSequence(sequences.provision, await readMachine(), machineProbe), json);
 	else process.stdout.write(usage);
 	return command === 'plan' || command === '--help' || command === undefined;
 }
 
-main(process.argv.slice(2)).then(
-	done => {
+const pickDoor = (flags: readonly string[]) => (flags.includes('--confined') ? confinedDoor : machineDoor);
+
+/** What a process that starts from the snapshot can do: say that nothing is left to do. False sends the caller to the program itself. */
+async function mainFromSnapshot(known: Known | undefined, [command, ...flags]: readonly string[]): Promise<boolean> {
+	if (known === undefined || flags.includes('--record') || (await readText()) !== known.text) return false;
+	const door = pickDoor(flags);
+	const recalled = await recall(known, door.probe, door.askBeside);
+	if (recalled === undefined) return false;
+	const apply = () => Promise.reject(new Error('the machine has changed meanwhile'));
+	if (command === 'provision') return runSequence(command, known.machine, {probe: recalled.probe, apply});
+	printPlan(recalled.plans, flags.includes('--json'));
+	return true;
+}
+
+/** The last run found nothing more to do: the next one may start from here. Its unit asks again, when the machine is idle. */
+async function startSnapshot(): Promise<void> {
+	const command = ['systemctl', '--no-block', 'start', 'bringup-snapshot.service'] as const;
+	await apply({do: 'run', command, why: 'make a snapshot'}, () => {}).catch(sayError);
+}
+
+/** Run by `node --build-snapshot`, which takes the heap as it is when nothing more is running. */
+async function makeSnapshot(): Promise<boolean> {
+	const text = await readText();
+	const known = await learn(text, parseMachine(text), machineProbe);
+	startupSnapshot.setDeserializeMainFunction(() => void exit(mainFromSnapshot(known, process.argv.slice(1))));
+	return true;
+}
+
+async function sayError(error: unknown): Promise<void> {
+	const line = `bringup: error: ${error instanceof Error ? error.message : String(error)}`;
+	process.stderr.write(`${line}\n`);
+	// Of these nobody reads the standard error but who stands before the machine.
+	if (process.argv[2] === 'install' || process.argv[2] === 'provision') await findConsoles().then(say => say(line));
+}
+
+async function exit(done: Promise<boolean>): Promise<void> {
+	process.exitCode = 1;
+	await done.then(done => {
 		process.exitCode = done ? 0 : 1;
-	},
-	async error => {
-		process.exitCode = 1;
-		const line = `bringup: error: ${error instanceof Error ? error.message : String(error)}`;
-		process.stderr.write(`${line}\n`);
-		// Of these nobody reads the standard error but who stands before the machine.
-		if (process.argv[2] === 'install' || process.argv[2] === 'provision') await findConsoles().then(say => say(line));
-	},
-);
+	}, sayError);
+}
+
+void exit(startupSnapshot.isBuildingSnapshot() ? makeSnapshot() : main(process.argv.slice(2)));

@@ -3,12 +3,27 @@ import * as z from 'zod';
 /** A program and its arguments. Never a shell line. */
 export type Command = readonly [program: string, ...args: string[]];
 
+/** A file, folder or symbolic link as it lies in its folder. */
+export interface Listed {
+	/** As find(1) has it: f, d, l, or ? for what else there is. */
+	type: string;
+	/** Bytes. */
+	size: string;
+	/** Of its last change, in nanoseconds. */
+	time: string;
+	inode: string;
+	/** Where a symbolic link leads. */
+	target: string;
+}
+
 /** What a phase may ask of the machine while it plans. It asks only; it changes nothing. */
 export interface Probe {
 	/** Standard output; any exit status but 0 throws. So ask for a list and look in it: absent is not unknown. */
 	output(command: Command): Promise<string>;
 	/** File content, or undefined when there is no such file. */
 	read(path: string): Promise<string | undefined>;
+	/** What lies in a folder, by name; undefined when there is no such folder. */
+	list(path: string): Promise<ReadonlyMap<string, Listed> | undefined>;
 }
 
 /** All that a phase can do. A step is data: a plan prints it, a test compares it, apply.ts performs it. */
@@ -72,13 +87,22 @@ export interface Unit {
 	enabled: boolean;
 }
 
+/** Hundreds of lines, which are looked into for each of many units: the last ones stay split. */
+let lastAsked = {units: '', states: new Map<string, string>()};
+
+function readStates(units: string): ReadonlyMap<string, string> {
+	if (units !== lastAsked.units) {
+		const rows = units.split('\n').map(line => line.split(/ +/, 3));
+		lastAsked = {units, states: new Map(rows.map(([unit = '', , active = '']) => [unit, active]))};
+	}
+	return lastAsked.states;
+}
+
 /** Whether a unit runs, or is about to, and whether it starts at boot. */
 export async function readUnit(probe: Probe, unit: string): Promise<Unit> {
 	const [units, enabled] = await Promise.all([probe.output(listUnits), probe.output(listEnabled)]);
-	const line = units.split('\n').find(line => line.startsWith(`${unit} `));
-	const [, , active = ''] = line?.split(/ +/) ?? [];
 	return {
-		active: /^(active|activating|reloading)$/.test(active),
+		active: /^(active|activating|reloading)$/.test(readStates(units).get(unit) ?? ''),
 		enabled: enabled.split('\n').includes(unit),
 	};
 }
@@ -116,5 +140,5 @@ export function rememberAnswers(probe: Probe): {probe: Probe; forget(): void} {
 		answers.set(key, answer);
 		return answer;
 	};
-	return {probe: {output, read: path => probe.read(path)}, forget: () => answers.clear()};
+	return {probe: {...probe, output}, forget: () => answers.clear()};
 }

@@ -1,10 +1,27 @@
-import type {Probe} from './phase.ts';
+import type {Listed, Probe} from './phase.ts';
 
 /** A machine as a plan sees it: what it answered to each command, and the files that were read. */
 export interface RecordedMachine {
 	/** By command line; a JSON answer may stand as an object. */
 	commands: Record<string, unknown>;
+	/** By path; that of a folder ends with a slash, and of each thing in it there is a line: name, type, size, time, inode, target. */
 	files: Record<string, string>;
+}
+
+const fields = ['type', 'size', 'time', 'inode', 'target'] as const;
+
+function parseFolder(text: string): Map<string, Listed> {
+	const lines = text.split('\n').filter(Boolean);
+	return new Map(
+		lines.map(line => {
+			const [name = '', type = 'f', size = '0', time = '0', inode = '0', target = ''] = line.split('\t');
+			return [name, {type, size, time, inode, target}];
+		}),
+	);
+}
+
+function formatFolder(entries: ReadonlyMap<string, Listed>): string {
+	return [...entries].map(([name, listed]) => `${[name, ...fields.map(field => listed[field])].join('\t')}\n`).join('');
 }
 
 /** A machine that answers from a record. It throws where the real one would, or was never asked. */
@@ -16,6 +33,10 @@ export function probeRecord({commands, files}: RecordedMachine): Probe {
 			return typeof answer === 'string' ? answer : JSON.stringify(answer);
 		},
 		read: async path => files[path],
+		async list(path) {
+			const text = files[`${path}/`];
+			return text === undefined ? undefined : parseFolder(text);
+		},
 	};
 }
 
@@ -40,6 +61,11 @@ export function recordProbe(probe: Probe, record: RecordedMachine): Probe {
 			const content = await probe.read(path);
 			if (content !== undefined && !secretPaths.test(path)) record.files[path] = redact(content);
 			return content;
+		},
+		async list(path) {
+			const entries = await probe.list(path);
+			if (entries !== undefined) record.files[`${path}/`] = formatFolder(entries);
+			return entries;
 		},
 	};
 }

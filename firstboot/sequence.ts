@@ -138,7 +138,7 @@ export async function planSequence(
 	return plans;
 }
 
-export {type Asset, assetPath, assetsFolder, listAssets} from './assets.ts';
+export {type Asset, assetPath, assetsFolder} from './assets.ts';
 export {parseSize, size} from './disks.ts';
 export {authorityFiles, clusterSecrets, type Kubernetes, kubernetesSchema, ownOptions} from './k3s.ts';
 export {buildIdPath, type Probe, type Secret, type Step, secretPath} from './phase.ts';

@@ -1,4 +1,5 @@
 import {assetPath, planAssets} from './assets.ts';
+import {listBelow} from './listing.ts';
 import {type Probe, planFile, type Step} from './phase.ts';
 import {userSystemctl} from './podman.ts';
 import {type Changes, type ContainerUser, findAffected, serviceOf, startsAtBoot} from './quadlet.ts';
@@ -40,25 +41,6 @@ export interface Found {
 	states: ReadonlyMap<string, Properties>;
 }
 
-/** A file or folder of the machine. */
-export interface Entry {
-	path: string;
-	/** As find has it: f, d, l. */
-	type: string;
-	/** What a symbolic link points to. */
-	link: string;
-}
-
-/** Every home, and all that lies in the folders of Quadlet files. */
-export async function listEntries(probe: Probe): Promise<Entry[]> {
-	const homes = ['-path', '/home/*/*', '-prune', '-o'];
-	const list = await probe.output(['find', '/home', quadletFolder, ...homes, '-printf', '%p\\t%y\\t%l\\n']);
-	return list.split('\n').map(line => {
-		const [path = '', type = '', link = ''] = line.split('\t');
-		return {path, type, link};
-	});
-}
-
 async function planEntry(path: string, link: string, given: ContainerUser['files'][string], probe: Probe) {
 	if (typeof given !== 'string') {
 		const target = assetPath(given);
@@ -84,12 +66,12 @@ export async function findUnits(
 	user: Numbered & Pick<ContainerUser, 'files'>,
 	units: ReadonlyMap<string, string>,
 	running: boolean,
-	present: readonly Entry[],
 	probe: Probe,
 ): Promise<Found> {
 	const folder = `${quadletFolder}/${user.uid}/`;
-	const files = present.filter(({path, type}) => path.startsWith(folder) && type !== 'd');
-	const links = new Map(files.map(({path, link}) => [path.slice(folder.length), link]));
+	const present = await listBelow(probe, `${quadletFolder}/${user.uid}`, 9);
+	const files = [...present].filter(([, {type}]) => type !== 'd');
+	const links = new Map(files.map(([path, {target}]) => [path.slice(folder.length), target]));
 	const wanted = new Map([...Object.entries(user.files), ...units]);
 	const writes = new Map<string, Step[]>();
 	for (const [file, given] of wanted) {

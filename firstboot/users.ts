@@ -99,8 +99,7 @@ async function planAccount(user: User, probe: Probe): Promise<Step[]> {
 		// useradd writes several files; a power cut between two of them leaves half an account.
 		if (!shadow.some(([name]) => name === user.name))
 			steps.push({do: 'run', command: ['pwconv'], why: `complete the account of ${user.name}`});
-		const homes = (await probe.output(['find', '/home', '-maxdepth', '1', '-type', 'd'])).split('\n');
-		if (!homes.includes(`/home/${user.name}`)) {
+		if ((await probe.list('/home'))?.get(user.name)?.type !== 'd') {
 			steps.push({do: 'run', command: ['mkhomedir_helper', user.name], why: `make the home of ${user.name}`});
 		}
 	}

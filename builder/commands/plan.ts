@@ -3,7 +3,6 @@ import {join} from 'node:path';
 import {parseArgs} from 'node:util';
 import {
 	assetsFolder,
-	listAssets,
 	machineSchema,
 	planSequence,
 	probeRecord,
@@ -43,10 +42,8 @@ export const plan: CliCommand = {
 		const {kubernetes, identity} = profile.fields;
 		const cluster = kubernetes ? listClusterFiles(kubernetes, identity.hostname).keys() : [];
 		const stands = Object.fromEntries([...secrets.keys(), recoveryPath, ...cluster].map(path => [path, 'secret']));
-		const commands = values.machine
-			? {}
-			: {[listAssets.join(' ')]: assets.map(({sha256}) => `${assetsFolder}/${sha256}`).join('\n')};
-		const probe = probeRecord({commands: {...commands, ...record.commands}, files: {...record.files, ...stands}});
+		const brought = values.machine ? {} : {[`${assetsFolder}/`]: assets.map(({sha256}) => sha256).join('\n')};
+		const probe = probeRecord({commands: record.commands, files: {...brought, ...record.files, ...stands}});
 		if (needsKey) surroundings.err.write(noteKey);
 		const machine = machineSchema.parse(makeMachine(profile));
 		const plans = [];

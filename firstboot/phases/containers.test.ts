@@ -32,7 +32,6 @@ const config = parse(web);
 
 const folder = '/etc/containers/systemd/users';
 const storage = '/home/web/.local/share/containers/storage';
-const list = `find /home ${folder} -path /home/*/* -prune -o -printf %p\\t%y\\t%l\\n`;
 const [units, enabled] = [listUnits.join(' '), listEnabled.join(' ')];
 const asWeb = 'setpriv --reuid=web --regid=web --init-groups env XDG_RUNTIME_DIR=/run/user/2001 systemctl --user';
 const show = `${asWeb} show --property=Id,LoadState,ActiveState,NeedDaemonReload,InactiveExitTimestampMonotonic,Type,Job`;
@@ -45,11 +44,6 @@ const oneshot = 'Type=oneshot\nJob=\nNeedDaemonReload=no';
 /** In the form of what Debian 13 answered: podman 5.4.2, systemd 257. */
 const done: RecordedMachine = {
 	commands: {
-		[list]: [
-			...['/home\td\t', '/home/web\td\t', `${folder}\td\t`, `${folder}/2000/other.container\tf\t`],
-			...['note.txt', 'web.container', 'once.container', 'data.volume'].map(name => `${folder}/2001/${name}\tf\t`),
-			'',
-		].join('\n'),
 		[units]:
 			'bringup.service loaded activating start Configure this machine\nuser@2001.service loaded active running User Manager for UID 2001\n',
 		[enabled]: 'bringup.service\n',
@@ -60,6 +54,8 @@ const done: RecordedMachine = {
 		].join('\n'),
 	},
 	files: {
+		'/home/': 'web\td\n',
+		[`${folder}/2001/`]: 'note.txt\nweb.container\nonce.container\ndata.volume\n',
 		'/etc/passwd': 'root:x:0:0:root:/root:/bin/bash\nweb:x:2001:2001::/home/web:/usr/sbin/nologin\n',
 		'/etc/group': 'root:x:0:\nweb:x:2001:\n',
 		'/etc/shadow': 'root:*:20778:0:99999:7:::\nweb:!:20778::::::\n',
@@ -88,13 +84,13 @@ function machine(commands: Record<string, unknown> = {}, files: Record<string, s
 	return probeRecord({commands: {...done.commands, ...commands}, files: Object.fromEntries(merged)});
 }
 
-const blank = probeRecord({
+const blank: RecordedMachine = {
 	commands: {
-		[list]: `/home\td\t\n/home/admin\td\t\n${folder}\td\t\n`,
 		[units]: 'bringup.service loaded activating start Configure this machine\n',
 		[enabled]: 'bringup.service\n',
 	},
 	files: {
+		'/home/': 'admin\td\n',
 		'/etc/passwd': 'root:x:0:0:root:/root:/bin/bash\nadmin:x:1000:1000::/home/admin:/bin/bash\n',
 		'/etc/group': 'root:x:0:\nadmin:x:1000:\n',
 		'/etc/shadow': 'root:*:20778:0:99999:7:::\nadmin:*:20778:0:99999:7:::\n',
@@ -102,24 +98,18 @@ const blank = probeRecord({
 		'/etc/subgid': 'admin:100000:65536\n',
 		'/etc/bringup/secrets/env-TOKEN': 's3cret\n',
 	},
-});
+};
 
 const whys = (steps: readonly Step[]) => steps.map(({why}) => why);
-const assets = 'find /var/lib/bringup -maxdepth 2 -path /var/lib/bringup/assets/*';
-const there = {[assets]: `/var/lib/bringup/assets/${digest}\n`};
+const assets = '/var/lib/bringup/assets/';
+const there = {[assets]: `${digest}\n`};
 
 test('a machine that runs its containers needs nothing', async t => {
 	t.deepEqual(await containers.plan(config, machine()), []);
 });
 
 test('a blank machine gets all of it in one plan: images before the units that run with them', async t => {
-	const answers: RecordedMachine = {commands: {}, files: {}};
-	const probe: Probe = {
-		output: command =>
-			(command.join(' ') === assets ? probeRecord({...answers, commands: there}) : blank).output(command),
-		read: path => blank.read(path),
-	};
-	const steps = await containers.plan(config, probe);
+	const steps = await containers.plan(config, probeRecord({...blank, files: {...blank.files, ...there}}));
 	t.deepEqual(whys(steps), [
 		'make the group web',
 		'make the user web, who logs in nowhere',
@@ -152,8 +142,7 @@ test('a blank machine gets all of it in one plan: images before the units that r
 
 test('a power cut inside useradd: the account is completed', async t => {
 	const files = {'/etc/shadow': 'root:*:20778:0:99999:7:::\n'};
-	const homes = {[list]: String(done.commands[list]).replace('/home/web\td\t\n', '')};
-	t.deepEqual(whys(await containers.plan(config, machine(homes, files))), [
+	t.deepEqual(whys(await containers.plan(config, machine({}, {...files, '/home/': ''}))), [
 		'complete the account of web',
 		'make the home of web',
 	]);
@@ -161,7 +150,7 @@ test('a power cut inside useradd: the account is completed', async t => {
 
 test('cut between the load and its mark: what podman has is not trusted, and the units stand still meanwhile', async t => {
 	const images = JSON.stringify([{id: '933587208be9', names: ['localhost/web:1']}]);
-	const probe = machine(there, {[`${storage}/overlay-images/images.json`]: images});
+	const probe = machine({}, {...there, [`${storage}/overlay-images/images.json`]: images});
 	t.deepEqual(whys(await containers.plan(config, probe)), [
 		'stop web.service of web',
 		'remove what an interrupted load left in the images of web',
@@ -178,7 +167,7 @@ test('cut between the load and its mark: what podman has is not trusted, and the
 
 test('an archive that has changed is loaded anew; one that another image came from does not count', async t => {
 	const changed = parse({...web, images: {'localhost/web:1': {asset: {file: 'web.tar', sha256: 'a'.repeat(64)}}}});
-	const probe = machine({[assets]: `/var/lib/bringup/assets/${'a'.repeat(64)}\n`});
+	const probe = machine({}, {[assets]: `${'a'.repeat(64)}\n`});
 	t.true(whys(await containers.plan(changed, probe)).includes('load localhost/web:1 for web'));
 });
 
@@ -208,9 +197,9 @@ test('a volume that changes restarts the containers that name it', async t => {
 });
 
 test('a file that the profile does not name is removed, and its service stopped; another user’s is not', async t => {
-	const listed = {[list]: `${done.commands[list]}${folder}/2001/old.pod\tf\t\n${folder}/2001/.x.bringup\tf\t\n`};
+	const listed = {[`${folder}/2001/`]: `${done.files[`${folder}/2001/`]}old.pod\n.x.bringup\n`};
 	const shown = {[`${services} old-pod.service`]: `${done.commands[services]}\n${state('old-pod.service', 'active')}`};
-	const steps = await containers.plan(config, machine({...listed, ...shown}, {[`${folder}/2001/old.pod`]: '[Pod]\n'}));
+	const steps = await containers.plan(config, machine(shown, {...listed, [`${folder}/2001/old.pod`]: '[Pod]\n'}));
 	t.deepEqual(whys(steps), [
 		'stop old-pod.service, no longer in the profile, of web',
 		'remove what the profile no longer has',
@@ -262,8 +251,8 @@ test('a name or number that is taken is told, with who has it', async t => {
 });
 
 test('a machine that cannot answer is not taken for a blank one', async t => {
-	const mute: Probe = {...machine(), output: () => Promise.reject(new Error('find exited with 1'))};
-	await t.throwsAsync(containers.plan(config, mute), {message: 'find exited with 1'});
+	const mute: Probe = {...machine(), output: () => Promise.reject(new Error('systemctl exited with 1'))};
+	await t.throwsAsync(containers.plan(config, mute), {message: 'systemctl exited with 1'});
 	await t.throwsAsync(containers.plan(config, machine({[units]: undefined})), {message: /no answer to: systemctl/});
 	await t.throwsAsync(containers.plan(config, machine({}, {'/etc/passwd': undefined})), {
 		message: '/etc/passwd is missing',

@@ -2,7 +2,7 @@ import {type Phase, type Probe, planFile, readUnit, type Step} from '../phase.ts
 import {findMissingImages, planImages, planSecrets, userPodman} from '../podman.ts';
 import {type ContainerUser, containersSchema, formatUnits} from '../quadlet.ts';
 import {type Numbered, planRanges} from '../subids.ts';
-import {type Entry, findOutdated, findUnits, listEntries, planStop, planUnits} from '../units.ts';
+import {findOutdated, findUnits, planStop, planUnits} from '../units.ts';
 
 type User = Numbered & ContainerUser;
 type Lines = readonly string[][];
@@ -23,16 +23,13 @@ async function readLines(probe: Probe, path: string): Promise<Lines> {
 }
 
 /** An account that nobody logs in to, whose number is the profile's. */
-async function planAccounts(
-	users: readonly User[],
-	entries: readonly Entry[],
-	probe: Probe,
-): Promise<{fresh: Set<string>; steps: Step[]}> {
+async function planAccounts(users: readonly User[], probe: Probe): Promise<{fresh: Set<string>; steps: Step[]}> {
 	const [passwd, group, shadow] = await Promise.all([
 		readLines(probe, '/etc/passwd'),
 		readLines(probe, '/etc/group'),
 		readLines(probe, '/etc/shadow'),
 	]);
+	const homes = await probe.list('/home');
 	const has = (lines: Lines, name: string) => lines.some(line => line[0] === name);
 	const fresh = users.filter(({name}) => !has(passwd, name)).map(({name}) => name);
 	const steps = users.flatMap((user): Step[] => {
@@ -49,7 +46,7 @@ async function planAccounts(
 		}
 		// useradd writes several files; a power cut between two of them leaves half an account.
 		if (!has(shadow, name)) own.push({do: 'run', command: ['pwconv'], why: `complete the account of ${name}`});
-		if (!entries.some(({path}) => path === `/home/${name}`))
+		if (!homes?.has(name))
 			own.push({do: 'run', command: ['mkhomedir_helper', name, '0077'], why: `make the home of ${name}`});
 		return own;
 	});
@@ -77,8 +74,8 @@ async function planManagers(users: readonly User[], probe: Probe): Promise<{runn
 	return {running, steps};
 }
 
-async function planUser(user: User, running: boolean, entries: readonly Entry[], probe: Probe): Promise<Step[]> {
-	const found = await findUnits(user, formatUnits(user), running, entries, probe);
+async function planUser(user: User, running: boolean, probe: Probe): Promise<Step[]> {
+	const found = await findUnits(user, formatUnits(user), running, probe);
 	const images = await findMissingImages(user, user.images, probe);
 	const secrets = await planSecrets(user, user.secrets, probe);
 	const stop = planStop(user, found, findOutdated(found, {images, secrets: []}));
@@ -100,8 +97,7 @@ export const containers: Phase<typeof containersSchema> = {
 	async plan(config, probe) {
 		const users = Object.entries(config.users).map(([name, user]) => ({name, ...user}));
 		if (users.length === 0) return [];
-		const entries = await listEntries(probe);
-		const accounts = await planAccounts(users, entries, probe);
+		const accounts = await planAccounts(users, probe);
 		const ranges = await planRanges(users, probe);
 		const managers = await planManagers(users, probe);
 		const steps = [...accounts.steps, ...ranges.steps, ...managers.steps];
@@ -110,7 +106,7 @@ export const containers: Phase<typeof containersSchema> = {
 				const command = userPodman(user, 'system', 'migrate');
 				steps.push({do: 'run', command, why: `have the containers of ${user.name} take their new ranges`});
 			}
-			steps.push(...(await planUser(user, managers.running.has(user.name), entries, probe)));
+			steps.push(...(await planUser(user, managers.running.has(user.name), probe)));
 		}
 		return steps;
 	},

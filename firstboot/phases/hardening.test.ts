@@ -4,7 +4,7 @@ import {probeRecord, type RecordedMachine} from '../record.ts';
 import {hardening, hardeningSchema} from './hardening.ts';
 
 const [units, enabled] = [listUnits.join(' '), listEnabled.join(' ')];
-const journals = 'find /var/log -maxdepth 2 -path /var/log/journal/*';
+const journals = '/var/log/journal/';
 const id = '0123456789abcdef0123456789abcdef';
 const hash = '$6$0123456789abcdef$abc';
 
@@ -29,8 +29,9 @@ const kernel: Record<string, string> = {
 };
 
 const blank: RecordedMachine = {
-	commands: {...states, [journals]: `/var/log/journal/${id}\n`},
+	commands: states,
 	files: {
+		[journals]: `${id}\td\n`,
 		...kernel,
 		'/etc/machine-id': `${id}\n`,
 		'/etc/passwd': 'root:x:0:0:root:/root:/bin/bash\n',
@@ -192,7 +193,7 @@ test('core dumps go nowhere, or where the package of systemd-coredump says', asy
 
 test('a journal that is in memory is moved to the disk', async t => {
 	const done = perform(blank, await planFor({}, blank));
-	const volatile = {...done, commands: {...done.commands, [journals]: ''}};
+	const volatile = {...done, files: {...done.files, [journals]: ''}};
 	t.deepEqual(whys(await planFor({}, volatile)), ['move the journal to the disk']);
 });
 

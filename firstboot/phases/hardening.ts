@@ -245,8 +245,7 @@ async function planJournal({journal}: Hardening, probe: Probe): Promise<Step[]> 
 	const restart: Command = ['systemctl', 'restart', 'systemd-journald.service'];
 	const file = await planReread(probe, '/etc/systemd/journald.conf.d/10-bringup.conf', content, restart);
 	const id = (await probe.read('/etc/machine-id'))?.trim() ?? '';
-	const found = await probe.output(['find', '/var/log', '-maxdepth', '2', '-path', '/var/log/journal/*']);
-	if (found.split('\n').includes(`/var/log/journal/${id}`)) return file;
+	if ((await probe.list('/var/log/journal'))?.has(id)) return file;
 	return [...file, {do: 'run', command: ['journalctl', '--flush'], why: 'move the journal to the disk'}];
 }
 

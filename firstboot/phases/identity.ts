@@ -51,8 +51,7 @@ async function planHostKeys(probe: Probe): Promise<Step[]> {
 
 async function planTimezone(timezone: string, probe: Probe): Promise<Step[]> {
 	const zone = `/usr/share/zoneinfo/${timezone}`;
-	const link = await probe.output(['find', '/etc', '-maxdepth', '1', '-name', 'localtime', '-printf', '%l']);
-	if (link.trim() === zone) return [];
+	if ((await probe.list('/etc'))?.get('localtime')?.target === zone) return [];
 	return [
 		{
 			do: 'run',

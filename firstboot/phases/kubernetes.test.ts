@@ -2,9 +2,9 @@ import {readFileSync} from 'node:fs';
 import test from 'ava';
 import {assetPath} from '../assets.ts';
 import {authorityFiles, clusterSecrets, type Kubernetes, kubernetesSchema, startedPath} from '../k3s.ts';
-import {listK3sFiles} from '../listing.ts';
 import {listEnabled, type Probe, type Step} from '../phase.ts';
 import {probeRecord, type RecordedMachine} from '../record.ts';
+import {foldersOf} from './folders.test.machine.ts';
 import {kubernetes} from './kubernetes.ts';
 
 const blank = JSON.parse(readFileSync('firstboot/machines/blank.json', 'utf8')) as RecordedMachine;
@@ -26,9 +26,8 @@ const agent = kubernetesSchema.parse({
 	server: 'https://192.0.2.11:6443',
 });
 
-const listAssets = 'find /var/lib/bringup -maxdepth 2 -path /var/lib/bringup/assets/*';
 const [binary, images] = [assetPath(server.binary), assetPath(server.images[archive] ?? server.binary)];
-const [list, enabled] = [listK3sFiles.join(' '), listEnabled.join(' ')];
+const enabled = listEnabled.join(' ');
 const show = (unit: string) => `systemctl show --property=ActiveState,SubState,NRestarts,NeedDaemonReload,Job ${unit}`;
 const state = (fields: string) => fields.split(' ').join('\n');
 const running = state('NRestarts=0 ActiveState=active SubState=running NeedDaemonReload=no');
@@ -36,7 +35,7 @@ const starting = state('NRestarts=0 ActiveState=activating SubState=start NeedDa
 const queued = state('Job=77 NRestarts=0 ActiveState=inactive SubState=dead NeedDaemonReload=no');
 const looping = state('NRestarts=9 ActiveState=activating SubState=auto-restart');
 
-const line = (path: string, size = '4096', target = '') => `${path}\t${size}\t1700000000.0000000000\t${target}`;
+const line = (path: string, size = '4096', target = '') => `${path}\tf\t${size}\t1700000000\t0\t${target}`;
 const assetLines = [line(binary, '70000000'), line(images, '200000000')];
 const folders = ['bin/k3s', 'bin/kubectl', 'bin/crictl', 'bin/ctr'].map(name => line(`/usr/local/${name}`, '70000000'));
 const doneLines = [
@@ -53,15 +52,11 @@ const secrets = Object.fromEntries(authorityFiles.map(name => [`${clusterSecrets
 
 /** The blank machine after the medium brought assets and secrets, and what differs. */
 function machine(commands: Record<string, unknown> = {}, files: Record<string, string> = {}): Probe {
-	const brought = {
-		[list]: `${assetLines.join('\n')}\n`,
-		[listAssets]: `${binary}\n${images}\n`,
-		[readNames]: manifest,
-	};
 	return probeRecord({
-		commands: {...blank.commands, ...brought, ...commands},
+		commands: {...blank.commands, [readNames]: manifest, ...commands},
 		files: {
 			...blank.files,
+			...foldersOf(assetLines),
 			...secrets,
 			'/usr/lib/systemd/system/systemd-resolved.service': '[Unit]\n',
 			'/proc/sys/kernel/hostname': 'Node-1\n',
@@ -77,11 +72,10 @@ const written = (steps: readonly Step[]) =>
 /** What a machine has when every step was done, seen from its files. */
 async function finish(config: Kubernetes): Promise<Record<string, string>> {
 	const files = written(await kubernetes.plan(config, machine()));
-	return {...files, [startedPath]: files['/etc/bringup/k3s.digest'] ?? ''};
+	return {...files, ...foldersOf(doneLines), [startedPath]: files['/etc/bringup/k3s.digest'] ?? ''};
 }
 
 const done = (commands: Record<string, unknown> = {}) => ({
-	[list]: `${doneLines.join('\n')}\n`,
 	[show('k3s.service')]: running,
 	[enabled]: 'k3s.service\n',
 	...commands,
@@ -169,7 +163,7 @@ test('a copy that the power cut short is made again', async t => {
 	const short = doneLines.map(text =>
 		text.startsWith('/usr/local/bin/k3s\t') ? line('/usr/local/bin/k3s', '1') : text,
 	);
-	const steps = await kubernetes.plan(server, machine(done({[list]: short.join('\n')}), await finish(server)));
+	const steps = await kubernetes.plan(server, machine(done(), {...(await finish(server)), ...foldersOf(short)}));
 	t.is(whys(steps)[2], 'put /usr/local/bin/k3s in place');
 });
 
@@ -181,27 +175,29 @@ test('an archive that left the profile goes, and one that a person put there sta
 	];
 	const steps = await kubernetes.plan(
 		server,
-		machine(done({[list]: [...doneLines, ...old].join('\n')}), await finish(server)),
+		machine(done(), {...(await finish(server)), ...foldersOf([...doneLines, ...old])}),
 	);
 	t.deepEqual(whys(steps), [`remove ${folder}/old.tar, which is not in the profile`]);
 });
 
 test('what the medium did not bring is fetched; its images are checked once they are known, by a shorter plan', async t => {
-	const bare = {[list]: `${line(binary, '70000000')}\n`, [listAssets]: `${binary}\n`};
-	const steps = await kubernetes.plan(server, machine(bare));
+	const steps = await kubernetes.plan(server, machine({}, foldersOf([line(binary, '70000000')])));
 	t.is(steps[0]?.do, 'fetch');
-	const files = {...written(steps), [startedPath]: written(steps)['/etc/bringup/k3s.digest'] ?? ''};
+	const started = {[startedPath]: written(steps)['/etc/bringup/k3s.digest'] ?? ''};
+	const files = {...written(steps), ...foldersOf(doneLines), ...started};
 	const rest = await kubernetes.plan(server, machine(done(), files));
 	t.deepEqual(whys(rest), ['wait until containerd has 1 images', 'note that the node was complete']);
 	t.true(rest.length < steps.length);
 });
 
 test('a cluster that lives keeps its authorities', async t => {
-	const lives = {
-		[list]: [...assetLines, line('/var/lib/rancher/k3s/server'), line('/var/lib/rancher/k3s/server/db')].join('\n'),
-	};
+	const lives = foldersOf([...assetLines, line('/var/lib/rancher/k3s/server/db')]);
 	const rotated = {'/var/lib/rancher/k3s/server/tls/server-ca.crt': 'another\n'};
-	t.false(whys(await kubernetes.plan(server, machine(lives, rotated))).some(why => why.startsWith('give the cluster')));
+	t.false(
+		whys(await kubernetes.plan(server, machine({}, {...lives, ...rotated}))).some(why =>
+			why.startsWith('give the cluster'),
+		),
+	);
 });
 
 test('a further server and an agent get no authorities; only the first of several servers begins the cluster', async t => {
@@ -229,10 +225,7 @@ test('an agent is asked by the credentials that it has', async t => {
 });
 
 test('a medium without the authorities is named, before K3s could make its own', async t => {
-	const bare = probeRecord({
-		commands: {...blank.commands, [list]: '', [listAssets]: `${binary}\n${images}\n`},
-		files: {},
-	});
+	const bare = probeRecord({commands: blank.commands, files: foldersOf(assetLines)});
 	await t.throwsAsync(kubernetes.plan(server, bare), {
 		message: /server-ca\.crt of cluster home.*build the medium again/,
 	});
@@ -249,8 +242,11 @@ test('a service that fails again and again is waited for, so that the phase fail
 test('a damaged store makes the service start again, which mends it', async t => {
 	const log = '/var/lib/rancher/k3s/agent/containerd/containerd.log';
 	const text = 'msg="starting containerd"\npanic: invalid page type: 4: 10\ngo.etcd.io/bbolt.(*Cursor).search()\n';
-	const hurt = done({[list]: [...doneLines, line(log)].join('\n'), [`tail --bytes=1M ${log}`]: text});
-	const steps = await kubernetes.plan(server, machine(hurt, await finish(server)));
+	const hurt = done({[`tail --bytes=1M ${log}`]: text});
+	const steps = await kubernetes.plan(
+		server,
+		machine(hurt, {...(await finish(server)), ...foldersOf([...doneLines, line(log)])}),
+	);
 	t.is(whys(steps)[0], "start k3s.service, which makes containerd's store anew (panic: invalid page type: 4: 10)");
 	t.is(whys(steps)[1]?.slice(0, 10), 'wait until');
 });
@@ -266,7 +262,7 @@ test('a secret in the registries is put in on the machine, in a file of mode 060
 });
 
 test('a machine that cannot answer is not taken for a blank one', async t => {
-	for (const command of [list, show('k3s.service'), enabled])
+	for (const command of [show('k3s.service'), enabled])
 		await t.throwsAsync(kubernetes.plan(server, machine({[command]: undefined})), {message: /has no answer/});
 });
 

@@ -15,8 +15,8 @@ import {
 	startedPath,
 	unitOf,
 } from '../k3s.ts';
-import {type Listed, planCopy, readK3sFiles} from '../listing.ts';
-import {type Phase, type Probe, planFile, readUnit, type Step, secret, secretPath} from '../phase.ts';
+import {planCopy, readK3sFiles} from '../listing.ts';
+import {type Listed, type Phase, type Probe, planFile, readUnit, type Step, secret, secretPath} from '../phase.ts';
 
 type Files = ReadonlyMap<string, Listed>;
 

@@ -5,13 +5,13 @@ import {type IpLink, listLinks, networkSchema} from '../links.ts';
 import {networkFolder} from '../networkd.ts';
 import {listEnabled, listUnits, type Step} from '../phase.ts';
 import {probeRecord, type RecordedMachine} from '../record.ts';
+import {foldersOf} from './folders.test.machine.ts';
 import {network} from './network.ts';
 import {link} from './preflight.ts';
 
 const blank = JSON.parse(readFileSync('firstboot/machines/blank.json', 'utf8')) as RecordedMachine;
 const [lo] = blank.commands[listLinks.join(' ')] as IpLink[];
 const mac = '52:54:00:62:75:01';
-const listFiles = 'find /etc/systemd/network /var/lib/bringup -path */network/* -printf %p\n';
 const archive = '/boot/bringup-links.img';
 const config = networkSchema.parse({
 	links: {mgmt: {}},
@@ -29,15 +29,13 @@ const card = (ifname: string, address: string, flags: string[], more = {}): IpLi
 /** A machine with these links and files. */
 function machine(links: readonly object[], files: Record<string, string> = {}, commands: Record<string, unknown> = {}) {
 	const found = Object.keys(files).filter(path => path.startsWith(networkFolder) || path.startsWith(lastGood));
-	const folders = found.some(path => path.startsWith(lastGood)) ? [lastGood] : [];
 	return probeRecord({
 		commands: {
 			...blank.commands,
 			[listLinks.join(' ')]: [lo, ...links],
-			[listFiles]: [...folders, ...found, ''].join('\n'),
 			...commands,
 		},
-		files: {...blank.files, ...files},
+		files: {...blank.files, ...foldersOf(found), ...files},
 	});
 }
 

@@ -50,12 +50,13 @@ test('a power cut that left an empty host key: it is removed and made again', as
 });
 
 test('a power cut inside useradd: the account is completed', async t => {
-	const half = {
-		'find /home -maxdepth 1 -type d': '/home\n',
-	};
 	const steps = await identity.plan(
 		person,
-		machine(provisioned, half, {'/etc/shadow': 'root:*:1::::::\n', '/etc/group': 'root:x:0:\nsudo:x:27:\n'}),
+		machine(
+			provisioned,
+			{},
+			{'/home/': '', '/etc/shadow': 'root:*:1::::::\n', '/etc/group': 'root:x:0:\nsudo:x:27:\n'},
+		),
 	);
 	t.deepEqual(whys(steps).slice(0, 3), [
 		'complete the account of admin',

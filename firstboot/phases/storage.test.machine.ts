@@ -14,9 +14,6 @@ const fullReport = [
 /** Asks where something is mounted. */
 export const mounted = 'findmnt --list --noheadings --output TARGET';
 
-/** Asks for the subvolumes of the file system data. */
-export const listSubvolumes = 'find /srv/data -mindepth 1 -maxdepth 1 -inum 256 -printf %f\n';
-
 interface Row {
 	name: string;
 	path?: string;

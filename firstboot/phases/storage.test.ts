@@ -1,5 +1,7 @@
 import test from 'ava';
 import {listEnabled, listUnits, type Step} from '../phase.ts';
+import type {RecordedMachine} from '../record.ts';
+import {foldersOf} from './folders.test.machine.ts';
 import {
 	blank,
 	commandsOf,
@@ -9,7 +11,6 @@ import {
 	given,
 	grown,
 	left,
-	listSubvolumes,
 	lvm,
 	machine,
 	md,
@@ -26,11 +27,16 @@ import {
 	volumes,
 } from './storage.test.machine.ts';
 
-const done = machine([system, left, right, fast], {
-	...report(),
-	[mounted]: '/\n/srv/data\n/srv/scratch\n/var/lib/images\n',
-	[listSubvolumes]: 'photos\nbackups\nmine\n',
-});
+const withSubvolumes = (found: RecordedMachine, ...names: string[]): RecordedMachine => {
+	return {...found, files: {...found.files, ...foldersOf(names.map(name => `/srv/data/${name}\td\t0\t0\t256`))}};
+};
+const done = withSubvolumes(
+	machine([system, left, right, fast], {
+		...report(),
+		[mounted]: '/\n/srv/data\n/srv/scratch\n/var/lib/images\n',
+	}),
+	...['photos', 'backups', 'mine'],
+);
 const whys = (steps: readonly Step[] = []) => steps.map(({why}) => why);
 
 test('blank disks become what the profile says, in one plan', async t => {
@@ -199,6 +205,6 @@ test('a group gets the member that it lacks, and a file system of btrfs every de
 });
 
 test('a subvolume that lacks is made, and one that the profile does not name stays', async t => {
-	const found = {...done, commands: {...done.commands, [listSubvolumes]: 'photos\nmine\n'}};
+	const found = withSubvolumes(done, 'photos', 'mine');
 	t.deepEqual(commandsOf(await planOne('subvolumes', given, found)), ['btrfs subvolume create /srv/data/backups']);
 });

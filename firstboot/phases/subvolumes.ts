@@ -1,29 +1,18 @@
-import {type Phase, type Probe, readMounts, type Step} from '../phase.ts';
+import {type Listed, type Phase, type Probe, readMounts, type Step} from '../phase.ts';
 import {storageSchema} from '../volumes.ts';
 
 /** Before the file system is mounted, as a plan for a blank machine sees it, none is there. */
 async function readSubvolumes(probe: Probe, mount: string): Promise<string[]> {
 	if (!(await readMounts(probe)).includes(mount)) return [];
 	// The root of every subvolume has the same inode number, and nothing else has it.
-	const found = await probe.output([
-		'find',
-		mount,
-		'-mindepth',
-		'1',
-		'-maxdepth',
-		'1',
-		'-inum',
-		'256',
-		'-printf',
-		'%f\n',
-	]);
-	return found.split('\n');
+	const found = (await probe.list(mount)) ?? new Map<string, Listed>();
+	return [...found].filter(([, {inode}]) => inode === '256').map(([name]) => name);
 }
 
 /** Subvolumes of btrfs; they lie below the mount of their file system. */
 export const subvolumes: Phase<typeof storageSchema> = {
 	schema: storageSchema,
-	packages: ['btrfs-progs', 'findutils', 'mount'],
+	packages: ['btrfs-progs', 'mount'],
 	async plan({filesystems}, probe) {
 		const steps: Step[] = [];
 		for (const {mount, subvolumes} of Object.values(filesystems).filter(({subvolumes}) => subvolumes.length > 0)) {

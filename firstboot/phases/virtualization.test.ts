@@ -1,7 +1,6 @@
 import test from 'ava';
 import {parseSize} from '../disks.ts';
 import {renderDomain, renderNetwork, renderPool} from '../domain.ts';
-import {listFolders} from '../domain-disks.ts';
 import {formatTable, planTable} from '../nftables.ts';
 import type {Probe, Step} from '../phase.ts';
 import {listEnabled, listUnits, rememberAnswers} from '../phase.ts';
@@ -9,6 +8,7 @@ import {probeRecord, type RecordedMachine} from '../record.ts';
 import {renderSeed} from '../seed.ts';
 import {renderSpoofing} from '../spoofing.ts';
 import {deriveUuid, placeDomains, type Virtualization, virtualizationSchema} from '../virtualization.ts';
+import {foldersOf} from './folders.test.machine.ts';
 import {virtualization} from './virtualization.ts';
 
 const machineId = '0123456789abcdef0123456789abcdef';
@@ -42,14 +42,10 @@ const commands = {
 	mounts: 'findmnt --real --list --bytes --json --output TARGET,SIZE',
 	units: listUnits.join(' '),
 	enabled: listEnabled.join(' '),
-	definitions:
-		'find /etc/libvirt /run -ignore_readdir_race -path /run/* ! -path /run/libvirt* -prune -o -name *.xml -print',
 	running: 'virsh --quiet list --name',
 	pools: 'virsh --quiet pool-list --name',
 	tables: 'nft list tables',
 	table: 'nft --stateless list table bridge bringup',
-	assets: 'find /var/lib/bringup -maxdepth 2 -path /var/lib/bringup/assets/*',
-	disks: listFolders([seeds, images]).join(' '),
 };
 const units = (socket: string) =>
 	`libvirtd.socket loaded ${socket} listening libvirt\nnftables.service loaded active exited nftables\n`;
@@ -61,15 +57,15 @@ const blank: RecordedMachine = {
 	commands: {
 		[commands.mounts]: {filesystems: [{target: '/', size: 100 * 2 ** 30}]},
 		[commands.units]: units('active'),
-		[commands.definitions]: '/etc/libvirt/qemu/networks/default.xml\n',
 		[commands.running]: '',
 		[commands.pools]: '',
 		[commands.enabled]: 'libvirtd.service\nlibvirtd.socket\nlibvirt-guests.service\nnftables.service\n',
 		[commands.tables]: '',
-		[commands.assets]: `/var/lib/bringup/assets/${sha256}\n`,
-		[commands.disks]: `${images}\n`,
 	},
 	files: {
+		...foldersOf(['/etc/libvirt/qemu/networks/default.xml']),
+		'/var/lib/bringup/assets/': `${sha256}\n`,
+		[`${images}/`]: '',
 		'/etc/machine-id': `${machineId}\n`,
 		'/proc/meminfo': 'MemTotal:        8030208 kB\nMemFree:         7000000 kB\n',
 		'/proc/cpuinfo': 'processor\t: 0\nprocessor\t: 1\nprocessor\t: 2\nprocessor\t: 3\n',
@@ -109,20 +105,19 @@ async function makeDone(config: Virtualization): Promise<RecordedMachine> {
 	const rules = renderSpoofing(placeDomains(config, machineId));
 	const table = await planTable(probeRecord(blank), rules);
 	const written = table.flatMap(step => (step.do === 'write' ? [[step.path, step.content] as const] : []));
-	const disks = [images, `${images}/k3s-0.qcow2`, `${images}/old-0.qcow2`, seeds, `${seeds}/${seed}.img`];
+	const disks = [`${images}/k3s-0.qcow2`, `${images}/old-0.qcow2`, `${seeds}/${seed}.img`];
 	return {
 		commands: {
 			...blank.commands,
-			[commands.definitions]: Object.keys(definitions).join('\n'),
 			[commands.tables]: 'table bridge bringup\n',
 			[commands.table]: formatTable(rules),
-			[commands.disks]: disks.join('\n'),
 			...header('k3s-0', 8 * 2 ** 30),
 			...header('old-0', 2 ** 30),
 		},
 		files: {
 			...blank.files,
 			...definitions,
+			...foldersOf([...Object.keys(definitions), ...disks]),
 			'/etc/libvirt/network.conf': 'firewall_backend = "nftables"\n',
 			'/etc/modprobe.d/bringup-kvm.conf': 'options kvm_intel nested=0\noptions kvm_amd nested=0\n',
 			'/sys/module/kvm_intel/parameters/nested': 'N\n',
@@ -142,7 +137,7 @@ function without(...paths: string[]): Probe {
 	const found = Object.keys(listDefined(config)).filter(path => !paths.includes(path));
 	const files = Object.entries(done.files).filter(([path]) => !paths.includes(path));
 	const base = {...done, files: Object.fromEntries(files)};
-	return rememberAnswers(machine(base, {[commands.definitions]: found.join('\n')})).probe;
+	return rememberAnswers(machine(base, {}, foldersOf(found))).probe;
 }
 
 const whys = (steps: readonly Step[]) => steps.map(({why}) => why);
@@ -190,7 +185,7 @@ for (const [title, probe, left] of cuts)
 
 test('a pool that was active before its last step is not started twice', async t => {
 	const files = Object.keys(listDefined(config)).filter(path => path !== '/etc/libvirt/storage/autostart/images.xml');
-	const probe = machine(done, {[commands.definitions]: files.join('\n'), [commands.pools]: ' images\n\n'});
+	const probe = machine(done, {[commands.pools]: ' images\n\n'}, foldersOf(files));
 	t.deepEqual(whys(await virtualization.plan(config, probe)), ['start the pool images at every boot']);
 });
 
@@ -235,7 +230,7 @@ test("libvirt's own network is stopped and stays off", async t => {
 		'/etc/libvirt/qemu/networks/autostart/default.xml',
 		'/run/libvirt/network/default.xml',
 	];
-	t.deepEqual(lines(await virtualization.plan(config, machine(done, {[commands.definitions]: files.join('\n')}))), [
+	t.deepEqual(lines(await virtualization.plan(config, machine(done, {}, foldersOf(files)))), [
 		'virsh net-autostart --disable default',
 		'virsh net-destroy default',
 	]);
@@ -254,7 +249,7 @@ test('Debian 12, whose libvirt knows no firewall backend, gets no file for it', 
 });
 
 test('a machine that cannot answer is not taken for an empty one', async t => {
-	for (const command of [commands.disks, commands.definitions, commands.tables, commands.units]) {
+	for (const command of [commands.tables, commands.units]) {
 		const {[command]: _, ...rest} = done.commands;
 		await t.throwsAsync(virtualization.plan(config, probeRecord({...done, commands: rest})), {message: /no answer to/});
 	}

@@ -1,0 +1,55 @@
+import {readFileSync} from 'node:fs';
+import test from 'ava';
+import type {Command} from './phase.ts';
+import {probeRecord, type RecordedMachine} from './record.ts';
+import {type Machine, machineSchema} from './sequence.ts';
+import {learn, recall} from './snapshot.ts';
+
+const record = JSON.parse(readFileSync('firstboot/machines/provisioned.json', 'utf8')) as RecordedMachine;
+const text = record.files['/etc/bringup/machine.json'] ?? '';
+const {identity, network, storage, ...rest} = machineSchema.parse(JSON.parse(text));
+const machine = {schema: 1, profile: rest.profile, identity, network, storage} as Machine;
+const probe = probeRecord(record);
+
+/** The recorded machine, which keeps what it was asked. */
+function listen() {
+	const asked: Command[] = [];
+	const output = (command: Command) => {
+		asked.push(command);
+		return probe.output(command);
+	};
+	return {asked, probe: {...probe, output}};
+}
+
+test('what a run with nothing to do asks is asked again, all at once, and nothing is asked twice', async t => {
+	const known = await learn(text, machine, probe);
+	if (known === undefined) return t.fail();
+	t.true(known.questions.length > 5);
+	const [beside, alone] = [listen(), listen()];
+	t.truthy(await recall(known, alone.probe, beside.probe.output));
+	t.deepEqual(beside.asked, known.questions);
+	t.deepEqual(alone.asked, []);
+});
+
+test('a machine that has something left to do is nothing to start from', async t => {
+	const files = {...record.files, '/etc/default/locale': ''};
+	t.is(await learn(text, machine, probeRecord({...record, files})), undefined);
+	const known = await learn(text, machine, probe);
+	if (known === undefined) return t.fail();
+	t.is(await recall(known, probeRecord({...record, files}), probe.output), undefined);
+});
+
+test('a question that is not known is asked, and one that fails fails only who asks it', async t => {
+	const known = await learn(text, machine, probe);
+	if (known === undefined) return t.fail();
+	const [first, ...questions] = known.questions;
+	const alone = listen();
+	const mute = ['false'] as const;
+	const beside = (command: Command) => (command === mute ? Promise.reject(new Error('exit 1')) : probe.output(command));
+	t.truthy(await recall({...known, questions: [mute, ...questions]}, alone.probe, beside));
+	t.deepEqual(alone.asked, first ? [first] : []);
+	const broken = {...known, questions: [mute]};
+	await t.throwsAsync(recall(broken, {...probe, output: () => Promise.reject(new Error('exit 2'))}, beside), {
+		message: 'exit 2',
+	});
+});
