@@ -42,6 +42,7 @@ export interface RunOptions {
 }
 
 const packages: Record<string, string> = {
+	lb: 'live-build',
 	mksquashfs: 'squashfs-tools',
 	unsquashfs: 'squashfs-tools',
 	'grub-mkimage': 'grub-common',

@@ -59,7 +59,10 @@ async function layOut(parts: Parts, work: string): Promise<Contents> {
 	const binary = [...tree]
 		.filter(([path]) => path.startsWith(folders.binary))
 		.map(([path, {content}]) => [path.slice(folders.binary.length), content] as const);
-	for (const [path, content] of [...binary, ['boot/grub/build.cfg', `set build=${top.buildId}\n`] as const]) {
+	for (const [path, content] of [
+		...binary,
+		['boot/grub/build.cfg', `set build=${top.buildId}\nset layers=live-${top.buildId}\n`] as const,
+	]) {
 		const file = join(work, path.replaceAll('/', '_'));
 		await writeFile(file, content);
 		contents.set(path, file);

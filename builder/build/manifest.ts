@@ -18,7 +18,8 @@ export interface Manifest {
 	inputs: Record<string, string>;
 	/** Digests of the files on the medium beside Debian's packages; URLs of those that the machine fetches. */
 	assets: {embedded: readonly string[]; leftToMachine: readonly string[]};
-	packages: Pick<Package, 'name' | 'version' | 'architecture' | 'sha256'>[];
+	/** Of a package that live-build fetched the digest is not known. */
+	packages: (Pick<Package, 'name' | 'version' | 'architecture'> & {sha256?: string})[];
 	tools: Record<string, string>;
 	/** Bytes of the parts. */
 	sizes: Record<string, number>;
@@ -28,7 +29,7 @@ export interface Manifest {
 
 /** The versions of the Debian packages that the build ran. */
 export async function readTools(): Promise<Record<string, string>> {
-	const names = ['mmdebstrap', 'squashfs-tools', 'xorriso', 'mtools', 'grub-common', 'apt'];
+	const names = ['mmdebstrap', 'squashfs-tools', 'xorriso', 'mtools', 'grub-common', 'apt', 'live-build'];
 	// A tool that was not installed as a package has no version here; dpkg-query then exits with 1 and still prints the others.
 	// biome-ignore lint/suspicious/noTemplateCurlyInString: dpkg-query's own syntax
 	const format = '${Package} ${Version}\n';

@@ -1,25 +1,32 @@
 import {parseArgs} from 'node:util';
 import {makeProgress} from '../progress.ts';
 import {renderTree} from '../render/tree.ts';
+import {UsageError} from '../run.ts';
 import {type CliCommand, defaultIso} from './command.ts';
 import {buildHelp, buildOptions, prepareBuild} from './prepare.ts';
 
 export const buildIsoCommand: CliCommand = {
 	summary: 'make the installer ISO of a profile',
-	help: `usage: build-iso --profile NAME [--out FILE.iso] [--refresh] [--cache DIR] [--new-recovery-code] [--quiet]
+	help: `usage: build-iso --profile NAME [--out FILE.iso] [--engine NAME] [--refresh] [--cache DIR] [--new-recovery-code] [--quiet]
 
   --profile NAME   a name in ./profiles or shipped with bringup, or a path
   --out FILE.iso   default: out/NAME.iso; its .sha256, .manifest.json and .log go beside it
+  --engine NAME    own (default), or live-build: Debian's lb config and lb build on the rendered tree, as root
 ${buildHelp}`,
 	async run(argv, surroundings) {
-		const {values} = parseArgs({args: [...argv], options: buildOptions});
+		const options = {...buildOptions, engine: {type: 'string', default: 'own'}} as const;
+		const {values} = parseArgs({args: [...argv], options});
+		if (!['own', 'live-build'].includes(values.engine))
+			throw new UsageError(`--engine is own or live-build, and not ${values.engine}`);
 		const began = performance.now();
 		const progress = makeProgress(surroundings.err, values.quiet ?? false);
 		const {buildIso, prepareOutput} = await import('../build/build.ts');
 		const place = {default: defaultIso, check: prepareOutput};
-		const {profile, out: iso, options, tell} = await prepareBuild(values, place, progress, surroundings);
-		const {buildId, made} = await buildIso(profile, await renderTree(profile), {...options, iso});
-		await tell();
+		const prepared = await prepareBuild(values, place, progress, surroundings);
+		const {profile, out: iso} = prepared;
+		const build = values.engine === 'own' ? buildIso : (await import('../build/live-build.ts')).buildWithLiveBuild;
+		const {buildId, made} = await build(profile, await renderTree(profile), {...prepared.options, iso});
+		await prepared.tell();
 		const seconds = ((performance.now() - began) / 1000).toFixed(1);
 		progress.say(
 			made

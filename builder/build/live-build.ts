@@ -1,0 +1,133 @@
+import {chmod, readFile, rename, rm, stat, writeFile} from 'node:fs/promises';
+import {basename, dirname, join} from 'node:path';
+import {withFolder} from '../folder.ts';
+import type {CompleteProfile} from '../profile/complete.ts';
+import {ProfileError} from '../profile/faults.ts';
+import {placeFacts} from '../profile/profile.ts';
+import {type FileTree, folders, writeTree} from '../render/tree.ts';
+import {checkPrograms, run, runLong, UserError} from '../run.ts';
+import {fetchAssetLayer} from './assets.ts';
+import type {BuildOptions} from './build.ts';
+import {buildBundle} from './bundle.ts';
+import {digestFile, digestOf} from './cache.ts';
+import {buildLayer} from './layer.ts';
+import {type Manifest, readTools} from './manifest.ts';
+import {listTopLayer} from './medium.ts';
+import {checkPackages, openIndex} from './packages.ts';
+
+/** Where lb puts what it made, in its folder. */
+const result = 'live-image-amd64.hybrid.iso';
+
+/** The whole configuration: the rendered tree, and beside lb's own image the layers that are this profile's alone. */
+function completeTree(tree: FileTree, buildId: string): FileTree {
+	const menu = {content: `set build=${buildId}\nset layers=live\n`, mode: 0o644};
+	return new Map([...tree, [`${folders.binary}boot/grub/build.cfg`, menu]]);
+}
+
+/** lb exits with 0 also where a later step of its own has written over a file of ours: what is on the medium is looked at. */
+async function checkMedium(iso: string, tree: FileTree, work: string): Promise<void> {
+	const wanted = [...tree].filter(([path]) => path.startsWith(folders.binary));
+	for (const [path, {content}] of wanted) {
+		const at = path.slice(folders.binary.length);
+		const copy = join(work, 'copy');
+		await run(['xorriso', '-osirrox', 'on', '-indev', iso, '-extract', `/${at}`, copy]);
+		if ((await readFile(copy, 'utf8')) !== content)
+			throw new UserError(`live-build has put another ${at} on the medium than the tree has; see its log`);
+		await chmod(copy, 0o600);
+		await rm(copy);
+	}
+	const listed = await run(['xorriso', '-indev', iso, '-find', '/live', '-exec', 'echo']);
+	for (const name of ['vmlinuz', 'initrd.img', 'filesystem.squashfs', 'profile.squashfs'])
+		if (!listed.includes(`'/live/${name}'`))
+			throw new UserError(`live-build has put no live/${name} on the medium; see its log`);
+	const records = await run(['xorriso', '-indev', iso, '-report_el_torito', 'plain']);
+	for (const platform of ['BIOS', 'UEFI'])
+		if (!new RegExp(`El Torito boot img :.*${platform}`).test(records))
+			throw new UserError(`live-build has made a medium that does not boot with ${platform}; see its log`);
+}
+
+async function readInstalled(chroot: string): Promise<Manifest['packages']> {
+	// biome-ignore lint/suspicious/noTemplateCurlyInString: dpkg-query's own syntax
+	const format = '${Package}\t${Version}\t${Architecture}\n';
+	const command = ['dpkg-query', `--admindir=${chroot}/var/lib/dpkg`, '--show', '--showformat', format] as const;
+	const lines = (await run(command)).split('\n').filter(Boolean);
+	return lines.map(line => {
+		const [name = '', version = '', architecture = ''] = line.split('\t');
+		return {name, version, architecture};
+	});
+}
+
+/**
+ * Makes the installer ISO of a profile with Debian's own live-build. It takes minutes each time: lb keeps nothing that
+ * could be told to be still right. Throws a UserError unless run as root.
+ */
+export async function buildWithLiveBuild(
+	profile: CompleteProfile,
+	tree: FileTree,
+	options: BuildOptions,
+): Promise<{buildId: string; made: boolean}> {
+	const {iso, progress, signal, secrets, cache, refresh, searchPath} = options;
+	if (process.getuid?.() !== 0)
+		throw new UserError(
+			'live-build works as root only: run this with sudo, or leave --engine out, which needs no root',
+		);
+	await checkPrograms(['lb', 'debootstrap', 'unshare', 'setpriv', 'mksquashfs', 'xorriso', 'dpkg-query'], searchPath);
+	const log = `${iso.replace(/\.iso$/, '')}.log`;
+	await rm(log, {force: true});
+	const {debian} = profile.fields;
+	const index = await openIndex(debian, {cache, refresh, say: progress.say, signal});
+	const faults = await checkPackages(index, debian.packages);
+	if (faults.length > 0) throw new ProfileError(placeFacts(faults, profile.source));
+	const epoch = options.epoch ?? index.epoch;
+	const assets = await fetchAssetLayer(options.assets, epoch, {...options, proxy: debian.proxy, say: progress.say});
+	const top = listTopLayer(tree, await buildBundle(), secrets, ['live-build', index.digest, assets.embedded]);
+	const whole = completeTree(tree, top.buildId);
+	await withFolder(dirname(iso), async work => {
+		await chmod(work, 0o755);
+		await writeTree(whole, work);
+		const live = join(work, folders.binary, 'live');
+		await runLong(['mkdir', '--parents', live]);
+		// By name they come after filesystem.squashfs, and so lie above it.
+		if (assets.layer !== undefined)
+			await runLong(['cp', '--reflink=auto', assets.layer, join(live, 'profile-assets.squashfs')]);
+		await buildLayer(top.files, join(live, 'profile.squashfs'), epoch);
+		const env = {SOURCE_DATE_EPOCH: String(epoch), ...(debian.proxy === undefined ? {} : {http_proxy: debian.proxy})};
+		await runLong(['lb', 'config'], {cwd: work, log, env, signal});
+		await progress.stage('live-build', async update => {
+			const onLine = (line: string) => {
+				const stage = /^\[.*\] (lb \S+)/.exec(line)?.[1];
+				if (stage) update(stage);
+			};
+			// What it mounts is seen by nobody else, and goes with it.
+			const alone = ['unshare', '--mount', '--pid', '--fork', '--kill-child', '--mount-proc'] as const;
+			await runLong([...alone, 'lb', 'build'], {cwd: work, log, env, onLine, signal});
+		});
+		const made = join(work, result);
+		await progress.stage('check', () => checkMedium(made, whole, work));
+		await chmod(made, secrets.size > 0 ? 0o600 : 0o644);
+		const sha256 = await digestFile(made);
+		const inputs = Object.fromEntries([...whole].map(([path, {content}]) => [path, digestOf(content)]));
+		const manifest: Manifest = {
+			schema: 1,
+			artefact: basename(iso),
+			sha256,
+			size: (await stat(made)).size,
+			seconds: progress.seconds,
+			profile: profile.name,
+			buildId: top.buildId,
+			release: debian.release,
+			mode: 'live-build',
+			epoch,
+			inputs: {archive: index.digest, ...inputs},
+			assets: {embedded: assets.embedded, leftToMachine: assets.left},
+			packages: await readInstalled(join(work, 'chroot')),
+			tools: await readTools(),
+			sizes: {},
+		};
+		await rename(made, iso);
+		await writeFile(`${iso}.sha256`, `${sha256}  ${basename(iso)}\n`);
+		await writeFile(`${iso.replace(/\.iso$/, '')}.manifest.json`, `${JSON.stringify(manifest, undefined, '\t')}\n`);
+	});
+	if (secrets.size > 0) progress.say(`${iso} holds the secrets of the profile: keep it as you keep them`);
+	return {buildId: top.buildId, made: true};
+}
