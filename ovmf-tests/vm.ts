@@ -24,12 +24,15 @@ export interface Artefact {
 }
 
 /** Builds an ISO with the command of the README, for a person without an SSH key. */
-export async function buildIso(profile: string): Promise<Artefact> {
-	const name = profile.replace(/^.*\//, '').replace(/\.yaml$/, '');
+export async function buildIso(
+	profile: string,
+	name = profile.replace(/^.*\//, '').replace(/\.yaml$/, ''),
+	words: readonly string[] = [],
+): Promise<Artefact> {
 	const home = join(folder, 'home');
 	await mkdir(home, {recursive: true});
 	const iso = join(folder, `${name}.iso`);
-	await run(['npm', 'run', 'build-iso', '--', '--profile', profile, '--out', iso], {
+	await run(['npm', 'run', 'build-iso', '--', '--profile', profile, '--out', iso, ...words], {
 		env: {HOME: home, XDG_CACHE_HOME: xdgCache},
 	});
 	return {iso, login: {user: 'admin', key: join(folder, `${name}.ssh-key`)}};

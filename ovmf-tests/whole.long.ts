@@ -233,6 +233,14 @@ test.serial('after the power was cut nothing is left to do, and all of it holds'
 	const machine = await startFor(t, setup({again: true}));
 	const [summary] = await machine.waitFor(/bringup: provision done.*/, 900, failure);
 	t.regex(summary, /provision done; nothing to do; nothing left; br0 10\.0\.2\.15/);
+	const began = await machine.run(whole.login, [
+		'systemctl',
+		'show',
+		'-P',
+		'InactiveExitTimestampMonotonic',
+		'bringup-snapshot',
+	]);
+	t.is(began, '0\n', 'it started from its snapshot, and so made none');
 	await writeEvidence('whole-second-boot.json', await machine.run(whole.login, ['bringup', 'status', '--json']));
 	await assertInForce(t, asker(machine));
 	t.regex(await machine.run(whole.login, ['cat', '/srv/data/photos/one']), /node-1/);
