@@ -79,6 +79,22 @@ async function read(path: string): Promise<string | undefined> {
 	}
 }
 
+async function readBytes(path: string, count: number): Promise<Buffer | undefined> {
+	const file = await open(path).catch(error => {
+		if (isAbsent(error)) return undefined;
+		throw error;
+	});
+	if (file === undefined) return undefined;
+	try {
+		const {size} = await file.stat();
+		const length = Math.min(Math.abs(count), size);
+		const {buffer, bytesRead} = await file.read(Buffer.alloc(length), 0, length, count < 0 ? size - length : 0);
+		return buffer.subarray(0, bytesRead);
+	} finally {
+		await file.close();
+	}
+}
+
 /** Undefined for what went away meanwhile. */
 function look(path: string): Listed | undefined {
 	const stat = lstatSync(path, {bigint: true, throwIfNoEntry: false});
@@ -115,7 +131,7 @@ export function inUnit([program, ...args]: Command, why: string): Command {
 }
 
 /** The real machine, asked. */
-export const machineProbe: Probe = {output: async command => ask(command), read, list};
+export const machineProbe: Probe = {output: async command => ask(command), read, readBytes, list};
 
 /** A way to the machine, which also answers while it is asked something else. */
 type OpenDoor = Door & {askBeside: Probe['output']};
@@ -185,7 +201,7 @@ const asOther = (command: Command) => (/^(runuser|setpriv)$/.test(command[0]) ? 
  * something, or that is run as another user, is run in a unit of its own.
  */
 export const confinedDoor: OpenDoor = {
-	probe: {output: async command => ask(command, asOther(command)), read, list},
+	probe: {output: async command => ask(command, asOther(command)), read, readBytes, list},
 	askBeside: command => askBeside(command, asOther(command)),
 	async apply(step, say) {
 		if (step.do === 'run') await run(step.command, step.stdin, inUnit(step.command, step.why));

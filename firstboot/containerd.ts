@@ -51,11 +51,11 @@ export function findStoreFault(log: string): string | undefined {
 /** Why containerd cannot live with its store, or undefined. */
 export async function readStoreFault(files: ReadonlyMap<string, Listed>, probe: Probe): Promise<string | undefined> {
 	if (files.has(database)) {
-		const format = ['--address-radix=n', '--format=x1', '--output-duplicates', `--read-bytes=${pageSize + 80}`];
-		const dump = await probe.output(['od', ...format, database]);
-		if (isDatabaseDamaged(Buffer.from(dump.replace(/\s+/g, ''), 'hex'))) return `${database} is damaged`;
+		const start = await probe.readBytes(database, pageSize + 80);
+		if (start !== undefined && isDatabaseDamaged(start)) return `${database} is damaged`;
 	}
-	return files.has(log) ? findStoreFault(await probe.output(['tail', '--bytes=1M', log])) : undefined;
+	const end = files.has(log) ? await probe.readBytes(log, -(2 ** 20)) : undefined;
+	return end === undefined ? undefined : findStoreFault(end.toString());
 }
 
 /** The steps that let K3s make containerd's store anew from the image archives, when the old one is damaged. K3s must not run. */

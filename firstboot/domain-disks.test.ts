@@ -1,7 +1,7 @@
 import test from 'ava';
 import {checkMoved, planVolumes, readStorage} from './domain-disks.ts';
+import {foldersOf} from './folders.test.machine.ts';
 import type {Step} from './phase.ts';
-import {foldersOf} from './phases/folders.test.machine.ts';
 import {probeRecord} from './record.ts';
 import {placeDomains, virtualizationSchema} from './virtualization.ts';
 
@@ -13,9 +13,9 @@ const gib = 2 ** 30;
 const disk = {pool: 'images', size: '8G'};
 const volumes = 'lvs --reportformat json --units b --nosuffix --options vg_name,lv_name,lv_size,vg_extent_size';
 
-/** A qcow2 file as od shows its first bytes. */
+/** The first bytes of a qcow2 file. */
 const header = (bytes: number) =>
-	`514649fb00000003${'00'.repeat(16)}${bytes.toString(16).padStart(16, '0')}`.replace(/../g, ' $&');
+	Buffer.from(`514649fb00000003${'00'.repeat(16)}${bytes.toString(16).padStart(16, '0')}`, 'hex').toString('latin1');
 
 interface Found {
 	files?: Record<string, string>;
@@ -38,18 +38,14 @@ async function plan(
 	const lv = Object.entries(logical).map(([lv_name, bytes]) => {
 		return {vg_name: 'vg0', lv_name, lv_size: String(bytes), vg_extent_size: '4194304'};
 	});
-	const headers = Object.entries(files).map(([path, text]) => {
-		return [`od --address-radix=n --format=x1 --read-bytes=32 ${path}`, text];
-	});
 	const probe = probeRecord({
 		commands: {
 			[volumes]: {report: [{lv}]},
 			'zfs list -H -p -t volume -o name,volsize,volblocksize': Object.entries(zvols)
 				.map(([name, bytes]) => `tank/vms/${name}\t${bytes}\t16384\n`)
 				.join(''),
-			...Object.fromEntries(headers),
 		},
-		files: {[`${folder}/`]: '', ...foldersOf(Object.keys(files))},
+		files: {[`${folder}/`]: '', ...foldersOf(Object.keys(files)), ...files},
 	});
 	const all = domains.flatMap(({volumes}) => volumes);
 	return planVolumes(domains, await readStorage([folder], all, probe), new Set(running ? ['one'] : []), probe);

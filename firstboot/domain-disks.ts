@@ -60,11 +60,10 @@ export async function readStorage(
 
 /** Bytes that a qcow2 file shows to its domain: a big-endian number at byte 24 of its header. */
 async function readVirtualSize(path: string, probe: Probe): Promise<number> {
-	const output = await probe.output(['od', '--address-radix=n', '--format=x1', '--read-bytes=32', path]);
-	const hex = output.replace(/\s/g, '');
-	if (!hex.startsWith('514649fb') || hex.length < 64)
+	const header = await probe.readBytes(path, 32);
+	if (header === undefined || header.length < 32 || header.readUInt32BE(0) !== 0x514649fb)
 		throw new Error(`${path} is no qcow2 file, and it stands where a domain's disk shall; move it away`);
-	return Number(BigInt(`0x${hex.slice(48, 64)}`));
+	return Number(header.readBigUInt64BE(24));
 }
 
 /** A power cut must find either no disk or a whole one: the new one has another name until it is on stable storage. */

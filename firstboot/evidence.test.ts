@@ -1,6 +1,7 @@
 import test from 'ava';
 import {listBlockDevices} from './disks.ts';
 import {planEvidence} from './evidence.ts';
+import {mountsOf} from './folders.test.machine.ts';
 import {probeRecord} from './record.ts';
 
 const loop = {path: '/dev/loop0', fstype: 'squashfs', mountpoints: ['/run/live/rootfs/10-base.squashfs']};
@@ -21,17 +22,14 @@ const stick = {
 };
 const cd = {path: '/dev/sr0', fstype: 'iso9660', mountpoints: ['/run/live/medium']};
 
-async function places(blockdevices: object[], mounts: string): Promise<string[]> {
-	const commands = {
-		[listBlockDevices.join(' ')]: {blockdevices},
-		'findmnt --list --noheadings --output TARGET': mounts,
-	};
-	const steps = await planEvidence('log', probeRecord({commands, files: {}}));
+async function places(blockdevices: object[], ...mounts: string[]): Promise<string[]> {
+	const commands = {[listBlockDevices.join(' ')]: {blockdevices}};
+	const steps = await planEvidence('log', probeRecord({commands, files: mountsOf(...mounts)}));
 	return steps.map(step => (step.do === 'write' ? step.path : step.do === 'run' ? step.command.join(' ') : step.do));
 }
 
 test("from a stick the log goes onto its EFI partition, and not onto another disk's", async t => {
-	t.deepEqual(await places([loop, disk, stick], '/\n'), [
+	t.deepEqual(await places([loop, disk, stick], '/'), [
 		'/run/bringup/install.log',
 		'mcopy -o -i /dev/sda2 /run/bringup/install.log ::install.log',
 		'sync',
@@ -39,10 +37,10 @@ test("from a stick the log goes onto its EFI partition, and not onto another dis
 });
 
 test('from a CD it goes onto the ESP of the disk, where there is one', async t => {
-	t.deepEqual(await places([loop, disk, cd], '/\n/target\n/target/boot/efi\n'), [
+	t.deepEqual(await places([loop, disk, cd], '/', '/target', '/target/boot/efi'), [
 		'/run/bringup/install.log',
 		'/target/boot/efi/bringup/install.log',
 		'sync',
 	]);
-	t.deepEqual(await places([cd], '/\n'), ['/run/bringup/install.log', 'sync']);
+	t.deepEqual(await places([cd], '/'), ['/run/bringup/install.log', 'sync']);
 });

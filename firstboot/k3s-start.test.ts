@@ -1,9 +1,9 @@
 import test from 'ava';
 import {findStoreFault, isDatabaseDamaged} from './containerd.ts';
+import {foldersOf} from './folders.test.machine.ts';
 import {kubernetesSchema} from './k3s.ts';
 import {planStart} from './k3s-start.ts';
 import type {Probe, Step} from './phase.ts';
-import {foldersOf} from './phases/folders.test.machine.ts';
 import {probeRecord} from './record.ts';
 
 const config = kubernetesSchema.parse({
@@ -15,7 +15,6 @@ const config = kubernetesSchema.parse({
 
 const store = '/var/lib/rancher/k3s/agent/containerd';
 const database = `${store}/io.containerd.metadata.v1.bolt/meta.db`;
-const readDatabase = `od --address-radix=n --format=x1 --output-duplicates --read-bytes=4176 ${database}`;
 const address = (local: string, more: object = {}) => ({family: 'inet', local, scope: 'global', ...more});
 const bridge = (...addresses: object[]) => ({ifname: 'br0', addr_info: addresses});
 const gateway = {dst: 'default', gateway: '192.0.2.1', dev: 'br0'};
@@ -119,15 +118,13 @@ test('of a database only the two meta pages together are its end, and an empty f
 });
 
 test('a damaged store is emptied before the start, with what says that its archives were imported', async t => {
-	const zeros = Array.from({length: 4176}, () => '00').join(' ');
 	const files = foldersOf([database, '/var/lib/rancher/k3s/agent/images/.cache.json']);
-	const steps = await planStart(config, machine({[readDatabase]: zeros}, files));
+	const steps = await planStart(config, machine({}, {...files, [database]: '\0'.repeat(16384)}));
 	t.deepEqual(whys(steps).slice(1, 3), [
 		'forget which archives were imported',
 		`remove containerd's damaged store; K3s fills it again from the image archives (${database} is damaged)`,
 	]);
-	const whole = makeDatabase().subarray(0, 4176).toString('hex').replace(/../g, ' $&');
-	const healthy = machine({[readDatabase]: whole}, files);
+	const healthy = machine({}, {...files, [database]: makeDatabase().toString('latin1')});
 	t.false(whys(await planStart(config, healthy)).some(why => why.includes('store')));
 });
 

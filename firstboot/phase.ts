@@ -22,6 +22,8 @@ export interface Probe {
 	output(command: Command): Promise<string>;
 	/** File content, or undefined when there is no such file. */
 	read(path: string): Promise<string | undefined>;
+	/** The first so many bytes of a file, or with a negative number the last; undefined when there is no such file. */
+	readBytes(path: string, count: number): Promise<Buffer | undefined>;
 	/** What lies in a folder, by name; undefined when there is no such folder. */
 	list(path: string): Promise<ReadonlyMap<string, Listed> | undefined>;
 }
@@ -126,9 +128,15 @@ export async function planNoService(probe: Probe, unit: string, why: string): Pr
 	return active || enabled ? [{do: 'run', command: ['systemctl', 'disable', '--now', unit], why}] : [];
 }
 
-/** Where something is mounted. */
+const mountTable = '/proc/self/mountinfo';
+
+/** Where something is mounted (proc_pid_mountinfo(5): the fifth field, blanks in octal). */
 export async function readMounts(probe: Probe): Promise<string[]> {
-	return (await probe.output(['findmnt', '--list', '--noheadings', '--output', 'TARGET'])).split('\n');
+	const text = await probe.read(mountTable);
+	if (text === undefined) throw new Error(`${mountTable} is missing`);
+	const plain = (field = '') =>
+		field.replace(/\\([0-7]{3})/g, (_, digits) => String.fromCharCode(Number.parseInt(digits, 8)));
+	return text.split('\n').map(line => plain(line.split(' ')[4]));
 }
 
 /** A probe that asks the same only once; `forget` is for when the machine may have changed. */

@@ -33,6 +33,12 @@ export function probeRecord({commands, files}: RecordedMachine): Probe {
 			return typeof answer === 'string' ? answer : JSON.stringify(answer);
 		},
 		read: async path => files[path],
+		async readBytes(path, count) {
+			const text = files[path];
+			if (text === undefined) return undefined;
+			const bytes = Buffer.from(text, 'latin1');
+			return count < 0 ? bytes.subarray(count) : bytes.subarray(0, count);
+		},
 		async list(path) {
 			const text = files[`${path}/`];
 			return text === undefined ? undefined : parseFolder(text);
@@ -61,6 +67,11 @@ export function recordProbe(probe: Probe, record: RecordedMachine): Probe {
 			const content = await probe.read(path);
 			if (content !== undefined && !secretPaths.test(path)) record.files[path] = redact(content);
 			return content;
+		},
+		async readBytes(path, count) {
+			const bytes = await probe.readBytes(path, count);
+			if (bytes !== undefined) record.files[path] = bytes.toString('latin1');
+			return bytes;
 		},
 		async list(path) {
 			const entries = await probe.list(path);

@@ -15,12 +15,16 @@ export interface Known {
 
 /** Goes through a run with nothing to do, and remembers what it asked. Undefined when something is left to do. */
 export async function learn(text: string, machine: Machine, probe: Probe): Promise<Known | undefined> {
-	const questions: Command[] = [];
-	const output = (command: Command) => {
-		questions.push(command);
-		return probe.output(command);
+	const times = new Map<Command, number>();
+	const output = async (command: Command) => {
+		const began = performance.now();
+		const answer = await probe.output(command);
+		times.set(command, performance.now() - began);
+		return answer;
 	};
 	const plans = await planSequence(sequences.provision, machine, {...probe, output});
+	// What takes longest is asked first: so all are answered soonest.
+	const questions = [...times.keys()].sort((a, b) => (times.get(b) ?? 0) - (times.get(a) ?? 0));
 	return plans.some(({steps}) => steps.length > 0) ? undefined : {text, machine, questions};
 }
 

@@ -31,6 +31,7 @@ test("a medium made by Debian's own live-build installs what ours does, under Se
 	await machine.waitFor(/bringup: provision done.*/, 1200, failure);
 	const ask = (...command: string[]) => machine.run(login, command);
 	await writeEvidence('live-build.json', await ask('bringup', 'status', '--json'));
+	t.is(await ask('readlink', '/etc/resolv.conf'), '../run/systemd/resolve/stub-resolv.conf\n');
 	t.regex(await ask('mokutil', '--sb-state'), /SecureBoot enabled/);
 	t.is(await ask('systemctl', '--failed', '--no-legend'), '');
 	t.regex(await ask('sudo', 'bringup', 'plan'), /^(\S+: nothing to do\n)+$/);

@@ -26,7 +26,8 @@ function completeTree(tree: FileTree, buildId: string): FileTree {
 
 /** lb exits with 0 also where a later step of its own has written over a file of ours: what is on the medium is looked at. */
 async function checkMedium(iso: string, tree: FileTree, work: string): Promise<void> {
-	const wanted = [...tree].filter(([path]) => path.startsWith(folders.binary));
+	// lb's own step for EFI writes the other menu: it leads to this one.
+	const wanted = [...tree].filter(([path]) => path.startsWith(folders.binary) && !path.includes('x86_64-efi'));
 	for (const [path, {content}] of wanted) {
 		const at = path.slice(folders.binary.length);
 		const copy = join(work, 'copy');

@@ -1,6 +1,7 @@
 import {readFileSync} from 'node:fs';
 import test from 'ava';
 import {installSchema, listBlockDevices} from '../disks.ts';
+import {mountsOf} from '../folders.test.machine.ts';
 import {type Layout, readLayout, unfinishedName} from '../layout.ts';
 import type {Phase, Probe, Step} from '../phase.ts';
 import {probeRecord, type RecordedMachine} from '../record.ts';
@@ -14,7 +15,6 @@ import {unpack} from './unpack.ts';
 const blank = JSON.parse(readFileSync('firstboot/machines/blank.json', 'utf8')) as RecordedMachine;
 const device = '/dev/disk/by-diskseq/1';
 const signatures = (path: string) => `wipefs --no-act --json ${path}`;
-const mounts = 'findmnt --list --noheadings --output TARGET';
 const config = installSchema.parse({disk: {minSize: '16G'}});
 
 /** The blank machine with other answers; undefined takes one away. */
@@ -189,7 +189,7 @@ test('cut after formatting: they are only mounted again', async t => {
 });
 
 test('formatted and mounted, nothing is left', async t => {
-	const probe = machine({...table(), ...made, [mounts]: '/\n/target\n/target/boot/efi\n'});
+	const probe = machine({...table(), ...made}, mountsOf('/', '/target', '/target/boot/efi'));
 	t.deepEqual(await format.plan(config, probe), []);
 });
 

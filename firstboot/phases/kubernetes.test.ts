@@ -1,10 +1,10 @@
 import {readFileSync} from 'node:fs';
 import test from 'ava';
 import {assetPath} from '../assets.ts';
+import {foldersOf} from '../folders.test.machine.ts';
 import {authorityFiles, clusterSecrets, type Kubernetes, kubernetesSchema, startedPath} from '../k3s.ts';
 import {listEnabled, type Probe, type Step} from '../phase.ts';
 import {probeRecord, type RecordedMachine} from '../record.ts';
-import {foldersOf} from './folders.test.machine.ts';
 import {kubernetes} from './kubernetes.ts';
 
 const blank = JSON.parse(readFileSync('firstboot/machines/blank.json', 'utf8')) as RecordedMachine;
@@ -242,10 +242,9 @@ test('a service that fails again and again is waited for, so that the phase fail
 test('a damaged store makes the service start again, which mends it', async t => {
 	const log = '/var/lib/rancher/k3s/agent/containerd/containerd.log';
 	const text = 'msg="starting containerd"\npanic: invalid page type: 4: 10\ngo.etcd.io/bbolt.(*Cursor).search()\n';
-	const hurt = done({[`tail --bytes=1M ${log}`]: text});
 	const steps = await kubernetes.plan(
 		server,
-		machine(hurt, {...(await finish(server)), ...foldersOf([...doneLines, line(log)])}),
+		machine(done(), {...(await finish(server)), ...foldersOf([...doneLines, line(log)]), [log]: text}),
 	);
 	t.is(whys(steps)[0], "start k3s.service, which makes containerd's store anew (panic: invalid page type: 4: 10)");
 	t.is(whys(steps)[1]?.slice(0, 10), 'wait until');

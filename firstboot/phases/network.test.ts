@@ -1,11 +1,11 @@
 import {readFileSync} from 'node:fs';
 import test from 'ava';
 import {findManagement, lastGood, planRestore, rejectedPath, trialPath} from '../arming.ts';
+import {foldersOf} from '../folders.test.machine.ts';
 import {type IpLink, listLinks, networkSchema} from '../links.ts';
 import {networkFolder} from '../networkd.ts';
 import {listEnabled, listUnits, type Step} from '../phase.ts';
 import {probeRecord, type RecordedMachine} from '../record.ts';
-import {foldersOf} from './folders.test.machine.ts';
 import {network} from './network.ts';
 import {link} from './preflight.ts';
 

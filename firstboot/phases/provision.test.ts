@@ -1,5 +1,6 @@
 import {readFileSync} from 'node:fs';
 import test from 'ava';
+import {mountsOf} from '../folders.test.machine.ts';
 import {listLinks, networkSchema} from '../links.ts';
 import {resolveHostname} from '../names.ts';
 import type {Probe, Step} from '../phase.ts';
@@ -81,7 +82,7 @@ test('a password goes to the program by standard input, as a hash, and into no t
 });
 
 test('a machine-id that is only in memory is written to disk', async t => {
-	const probe = machine(provisioned, {'findmnt --list --noheadings --output TARGET': '/\n/etc/machine-id\n'});
+	const probe = machine(provisioned, {}, mountsOf('/', '/etc/machine-id'));
 	t.deepEqual(whys(await identity.plan(person, probe)), ["write the machine's identifier to disk", 'make it durable']);
 });
 

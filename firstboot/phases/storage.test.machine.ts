@@ -1,4 +1,5 @@
 import {listBlockDevices} from '../disks.ts';
+import {mountsOf} from '../folders.test.machine.ts';
 import {listEnabled, listUnits, type Step} from '../phase.ts';
 import {probeRecord, type RecordedMachine} from '../record.ts';
 import {type Machine, planSequence, sequences} from '../sequence.ts';
@@ -10,9 +11,6 @@ const fullReport = [
 	'--configreport pv --options pv_name,vg_name --configreport lv --options vg_name,lv_name,lv_size',
 	'--configreport pvseg --options pvseg_start --configreport seg --options seg_start',
 ].join(' ');
-
-/** Asks where something is mounted. */
-export const mounted = 'findmnt --list --noheadings --output TARGET';
 
 interface Row {
 	name: string;
@@ -53,10 +51,9 @@ export function machine(disks: readonly Row[], commands: Record<string, unknown>
 			[fullReport]: {report: []},
 			[listUnits.join(' ')]: '',
 			[listEnabled.join(' ')]: '',
-			[mounted]: '/\n',
 			...commands,
 		},
-		files: sequence,
+		files: {...sequence, ...mountsOf('/')},
 	};
 }
 

@@ -1,7 +1,7 @@
 import test from 'ava';
+import {foldersOf, mountsOf} from '../folders.test.machine.ts';
 import {listEnabled, listUnits, type Step} from '../phase.ts';
 import type {RecordedMachine} from '../record.ts';
-import {foldersOf} from './folders.test.machine.ts';
 import {
 	blank,
 	commandsOf,
@@ -14,7 +14,6 @@ import {
 	lvm,
 	machine,
 	md,
-	mounted,
 	only,
 	ours,
 	part,
@@ -28,15 +27,13 @@ import {
 } from './storage.test.machine.ts';
 
 const withSubvolumes = (found: RecordedMachine, ...names: string[]): RecordedMachine => {
-	return {...found, files: {...found.files, ...foldersOf(names.map(name => `/srv/data/${name}\td\t0\t0\t256`))}};
+	const folders = foldersOf(names.map(name => `/srv/data/${name}\td\t0\t0\t256`));
+	return {
+		...found,
+		files: {...found.files, ...folders, ...mountsOf('/', '/srv/data', '/srv/scratch', '/var/lib/images')},
+	};
 };
-const done = withSubvolumes(
-	machine([system, left, right, fast], {
-		...report(),
-		[mounted]: '/\n/srv/data\n/srv/scratch\n/var/lib/images\n',
-	}),
-	...['photos', 'backups', 'mine'],
-);
+const done = withSubvolumes(machine([system, left, right, fast], report()), ...['photos', 'backups', 'mine']);
 const whys = (steps: readonly Step[] = []) => steps.map(({why}) => why);
 
 test('blank disks become what the profile says, in one plan', async t => {

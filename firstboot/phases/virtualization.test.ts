@@ -1,6 +1,7 @@
 import test from 'ava';
 import {parseSize} from '../disks.ts';
 import {renderDomain, renderNetwork, renderPool} from '../domain.ts';
+import {foldersOf} from '../folders.test.machine.ts';
 import {formatTable, planTable} from '../nftables.ts';
 import type {Probe, Step} from '../phase.ts';
 import {listEnabled, listUnits, rememberAnswers} from '../phase.ts';
@@ -8,7 +9,6 @@ import {probeRecord, type RecordedMachine} from '../record.ts';
 import {renderSeed} from '../seed.ts';
 import {renderSpoofing} from '../spoofing.ts';
 import {deriveUuid, placeDomains, type Virtualization, virtualizationSchema} from '../virtualization.ts';
-import {foldersOf} from './folders.test.machine.ts';
 import {virtualization} from './virtualization.ts';
 
 const machineId = '0123456789abcdef0123456789abcdef';
@@ -50,7 +50,10 @@ const commands = {
 const units = (socket: string) =>
 	`libvirtd.socket loaded ${socket} listening libvirt\nnftables.service loaded active exited nftables\n`;
 const header = (name: string, bytes: number) => ({
-	[`od --address-radix=n --format=x1 --read-bytes=32 ${images}/${name}.qcow2`]: `514649fb${'00'.repeat(20)}${bytes.toString(16).padStart(16, '0')}`,
+	[`${images}/${name}.qcow2`]: Buffer.from(
+		`514649fb${'00'.repeat(20)}${bytes.toString(16).padStart(16, '0')}`,
+		'hex',
+	).toString('latin1'),
 });
 /** A machine fresh from its first boot, as Debian's libvirt leaves it. */
 const blank: RecordedMachine = {
@@ -111,13 +114,13 @@ async function makeDone(config: Virtualization): Promise<RecordedMachine> {
 			...blank.commands,
 			[commands.tables]: 'table bridge bringup\n',
 			[commands.table]: formatTable(rules),
-			...header('k3s-0', 8 * 2 ** 30),
-			...header('old-0', 2 ** 30),
 		},
 		files: {
 			...blank.files,
 			...definitions,
 			...foldersOf([...Object.keys(definitions), ...disks]),
+			...header('k3s-0', 8 * 2 ** 30),
+			...header('old-0', 2 ** 30),
 			'/etc/libvirt/network.conf': 'firewall_backend = "nftables"\n',
 			'/etc/modprobe.d/bringup-kvm.conf': 'options kvm_intel nested=0\noptions kvm_amd nested=0\n',
 			'/sys/module/kvm_intel/parameters/nested': 'N\n',

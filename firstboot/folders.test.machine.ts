@@ -1,3 +1,8 @@
+/** The kernel's table of mounts, with these. */
+export const mountsOf = (...paths: readonly string[]) => ({
+	'/proc/self/mountinfo': paths.map((path, index) => `${index} 1 8:1 / ${path} rw - ext4 /dev/sda1 rw\n`).join(''),
+});
+
 /**
  * The folders of a recorded machine in which these lie, all the way up. A line is a path and what follows the name in a
  * record: type, size, time, inode, target.
