@@ -48,7 +48,7 @@ const arrows: Record<string, RegExp> = {
 	'builder/cli.ts': /^builder\//,
 	'builder/commands': /^builder\/|^firstboot\/sequence\.ts$/,
 	firstboot: /^firstboot\//,
-	'ovmf-tests': /^(ovmf-tests\/|builder\/boot\/|builder\/profile\/|builder\/run\.ts$)/,
+	'ovmf-tests': /^(ovmf-tests\/|builder\/(boot|profile|serve)\/|builder\/run\.ts$)/,
 };
 
 for (const {path, imports} of modules) {

@@ -4,6 +4,7 @@ import {homedir} from 'node:os';
 import {join, resolve} from 'node:path';
 import {run} from '../builder/run.ts';
 import {benchMachine, median} from './bench-machine.ts';
+import {benchServe} from './bench-serve.ts';
 
 const folder = resolve('out/bench');
 const cache = join(folder, 'cache');
@@ -77,6 +78,11 @@ await measure(
 	timeMedian(5, () => run(['node', '--eval', '0'])),
 );
 
+const {serve, nginx} = await benchServe();
+await measure('two hundred machines fetch 32 MiB from serve', Promise.resolve(serve));
+if (nginx === undefined) say('nginx is not installed, so nothing is said of it (apt-get install nginx-light)');
+else await measure('the same from nginx', Promise.resolve(nginx));
+
 if (process.argv.includes('--machine')) {
 	const {noop, plain, node, playbook} = await benchMachine();
 	const rows = {
@@ -92,6 +98,9 @@ if (process.argv.includes('--machine')) {
 const ratio = (a: string, b: string) => Math.round(((figures[a] ?? 0) / (figures[b] ?? 1)) * 100) / 100;
 const ratios = {
 	'text changed / cp': ratio('rebuild, text changed', 'cp of the ISO'),
+	...(nginx !== undefined && {
+		'serve / nginx': ratio('two hundred machines fetch 32 MiB from serve', 'the same from nginx'),
+	}),
 	'render / empty program': ratio('render, whole process', 'node, empty program'),
 	...('on the machine: nothing to do, all phases' in figures && {
 		'ansible-playbook / all phases': ratio(
