@@ -37,8 +37,9 @@ A machine that is installed boots its disk, until machines.yaml gives it another
 		if (!Number.isInteger(port) || port < 1 || port > 65535) throw new UsageError('--port is a number up to 65535');
 		const leases = values['lease-range']?.split(',');
 		if (leases && leases.length !== 2) throw new UsageError('--lease-range is two addresses: FIRST,LAST');
-		const {serve} = await import('../serve/serve.ts');
-		await serve({
+		const [{serve}, {makeBoard}] = await Promise.all([import('../serve/serve.ts'), import('../serve/board.ts')]);
+		const board = makeBoard(err);
+		const served = serve({
 			link: values.interface,
 			machines: resolve(values.machines),
 			port,
@@ -47,8 +48,9 @@ A machine that is installed boots its disk, until machines.yaml gives it another
 			trees: positionals,
 			signal,
 			searchPath: environment['PATH'] ?? '',
-			say: line => err.write(`${line}\n`),
+			board,
 		});
+		await served.finally(() => board.end());
 		return 0;
 	},
 };

@@ -6,6 +6,7 @@ import {buildLayer} from '../build/layer.ts';
 import type {NetbootTree} from '../build/pxe.ts';
 import {withFolder} from '../folder.ts';
 import {checkPrograms, start, UserError} from '../run.ts';
+import type {Board} from './board.ts';
 import {Desk, type PlacedTree} from './desk.ts';
 import {findPlace, formatDnsmasq} from './dnsmasq.ts';
 import {loadMachines, type Machines} from './machines.ts';
@@ -27,7 +28,7 @@ export interface ServeOptions {
 	signal: AbortSignal;
 	/** $PATH. */
 	searchPath: string;
-	say(line: string): void;
+	board: Board;
 }
 
 async function readTree(folder: string): Promise<PlacedTree> {
@@ -89,7 +90,8 @@ async function readTrees(folders: readonly string[]): Promise<Map<string, Placed
 
 /** Boots and installs machines over the network until the signal ends it. Throws a UserError when dnsmasq ends by itself. */
 export async function serve(options: ServeOptions): Promise<void> {
-	const {link, port, leases, signal, say} = options;
+	const {link, port, leases, signal, board} = options;
+	const say = (line: string) => board.say(line);
 	await checkPrograms(['dnsmasq', 'mksquashfs'], options.searchPath);
 	const trees = await readTrees(options.trees);
 	const machines = await loadMachines(options.machines, [...trees.keys()]);
@@ -107,7 +109,7 @@ export async function serve(options: ServeOptions): Promise<void> {
 				trees,
 				folder: options.state,
 				layers: await makeLayers(machines, trees, work),
-				onChange: (name, {state, failure}) => say(`${name}: ${state}${failure ? `: ${failure}` : ''}`),
+				onChange: (name, entry) => board.show(name, entry),
 				onUnknown: ({mac, serial, uuid}) =>
 					say(`unknown machine: mac ${mac}${serial ? `, serial ${serial}` : ''}${uuid ? `, uuid ${uuid}` : ''}`),
 			},
@@ -120,6 +122,7 @@ export async function serve(options: ServeOptions): Promise<void> {
 		const dnsmasq = start(['dnsmasq', '--keep-in-foreground', '--log-facility=-', `--conf-file=${configuration}`]);
 		const how = leases ? 'giving addresses' : 'beside the DHCP server of the network';
 		say(`serving ${[...trees.keys()].join(', ')} on ${link}: http://${address}, ${how}`);
+		for (const name of Object.keys(machines)) board.show(name, await desk.readEntry(name));
 		const stopped = new Promise<undefined>(resolve => signal.addEventListener('abort', () => resolve(undefined)));
 		const ended = await Promise.race([dnsmasq.ended, stopped]);
 		server.closeAllConnections();
