@@ -95,13 +95,19 @@ async function readBytes(path: string, count: number): Promise<Buffer | undefine
 	}
 }
 
-/** Undefined for what went away meanwhile. */
+/** Undefined for what went away meanwhile, or is another thing now. */
 function look(path: string): Listed | undefined {
 	const stat = lstatSync(path, {bigint: true, throwIfNoEntry: false});
 	if (stat === undefined) return undefined;
 	const type = stat.isFile() ? 'f' : stat.isDirectory() ? 'd' : stat.isSymbolicLink() ? 'l' : '?';
-	const target = type === 'l' ? readlinkSync(path) : '';
-	return {type, size: String(stat.size), time: String(stat.mtimeNs), inode: String(stat.ino), target};
+	const listed = {type, size: String(stat.size), time: String(stat.mtimeNs), inode: String(stat.ino), target: ''};
+	if (type !== 'l') return listed;
+	try {
+		return {...listed, target: readlinkSync(path)};
+	} catch (error) {
+		if (isAbsent(error) || (error as NodeJS.ErrnoException).code === 'EINVAL') return undefined;
+		throw error;
+	}
 }
 
 async function list(path: string): Promise<Map<string, Listed> | undefined> {

@@ -38,7 +38,7 @@ export async function readNetworkFiles(probe: Probe, path: string): Promise<Map<
 	const found = await probe.list(path);
 	if (found === undefined) return undefined;
 	// A folder of drop-ins is somebody else's.
-	const names = [...found].filter(([, {type}]) => type !== 'd').map(([name]) => name);
+	const names = [...found].filter(([name, {type}]) => type !== 'd' && !name.endsWith('.d')).map(([name]) => name);
 	const files = names.map(async name => [name, (await probe.read(`${path}/${name}`)) ?? ''] as const);
 	return new Map(await Promise.all(files));
 }

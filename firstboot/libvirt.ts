@@ -32,7 +32,7 @@ export function run(command: Command, why: string, stdin?: string): Step {
 
 async function listFiles(probe: Probe): Promise<Set<string>> {
 	const below = [await listBelow(probe, '/etc/libvirt', 4), await listBelow(probe, '/run/libvirt', 2)];
-	return new Set(below.flatMap(found => [...found.keys()]));
+	return new Set(below.flatMap(found => [...found.keys()]).filter(path => path.endsWith('.xml')));
 }
 
 /** Reads libvirt's state; `wanted` are the paths of what shall be there now. */

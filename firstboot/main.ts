@@ -15,7 +15,7 @@ import {findUnreachable, readAddresses} from './reach.ts';
 import {type RecordedMachine, recordProbe} from './record.ts';
 import {converge, type Door} from './run.ts';
 import {type Machine, machineSchema, planSequence, sequences} from './sequence.ts';
-import {type Known, learn, recall} from './snapshot.ts';
+import {type Known, learn, readStamp, recall} from './snapshot.ts';
 import {formatFailure, formatSummary, Status, type StatusRecord} from './status.ts';
 
 const machinePath = '/etc/bringup/machine.json';
@@ -249,13 +249,14 @@ async function main(argv: readonly string[]): Promise<boolean> {
 
 const pickDoor = (flags: readonly string[]) => (flags.includes('--confined') ? confinedDoor : machineDoor);
 
-/** What a process that starts from the snapshot can do: say that nothing is left to do. False sends the caller to the program itself. */
+/** What a process that starts from the snapshot can do: say that nothing is left to do. Else it sends the caller to the program itself, and waits for no question. */
 async function mainFromSnapshot(known: Known | undefined, [command, ...flags]: readonly string[]): Promise<boolean> {
-	if (known === undefined || flags.includes('--record') || (await readText()) !== known.text) return false;
+	const isSame = known !== undefined && known.stamp === readStamp() && known.text === (await readText());
+	if (!isSame || flags.includes('--record')) return process.exit(1);
 	const door = pickDoor(flags);
-	const recalled = await recall(known, door.probe, door.askBeside);
-	if (recalled === undefined) return false;
-	const apply = () => Promise.reject(new Error('the machine has changed meanwhile'));
+	const recalled = await recall(known, door.probe, door.askBeside).catch(() => undefined);
+	if (recalled === undefined) return process.exit(1);
+	const apply = () => Promise.reject(new Error('there is something to do'));
 	if (command === 'provision') return runSequence(command, known.machine, {probe: recalled.probe, apply});
 	printPlan(recalled.plans, flags.includes('--json'));
 	return true;
@@ -263,14 +264,17 @@ async function mainFromSnapshot(known: Known | undefined, [command, ...flags]: r
 
 /** The last run found nothing more to do: the next one may start from here. Its unit asks again, when the machine is idle. */
 async function startSnapshot(): Promise<void> {
+	if (Number.parseInt(process.versions.node, 10) < 20) return; // Node.js 18 cannot keep what starts programs
 	const command = ['systemctl', '--no-block', 'start', 'bringup-snapshot.service'] as const;
 	await apply({do: 'run', command, why: 'make a snapshot'}, () => {}).catch(sayError);
 }
 
 /** Run by `node --build-snapshot`, which takes the heap as it is when nothing more is running. */
 async function makeSnapshot(): Promise<boolean> {
+	Buffer.poolSize = 0; // the pool would keep pieces of what was read, secrets too
 	const text = await readText();
-	const known = await learn(text, parseMachine(text), machineProbe);
+	const known = await learn({text, stamp: readStamp(), machine: parseMachine(text)}, machineProbe);
+	/^/.test(''); // and so does the last match
 	startupSnapshot.setDeserializeMainFunction(() => void exit(mainFromSnapshot(known, process.argv.slice(1))));
 	return true;
 }

@@ -70,7 +70,7 @@ export function recordProbe(probe: Probe, record: RecordedMachine): Probe {
 		},
 		async readBytes(path, count) {
 			const bytes = await probe.readBytes(path, count);
-			if (bytes !== undefined) record.files[path] = bytes.toString('latin1');
+			if (bytes !== undefined) record.files[path] = redact(bytes.toString('latin1'));
 			return bytes;
 		},
 		async list(path) {

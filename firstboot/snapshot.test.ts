@@ -9,6 +9,7 @@ const record = JSON.parse(readFileSync('firstboot/machines/provisioned.json', 'u
 const text = record.files['/etc/bringup/machine.json'] ?? '';
 const {identity, network, storage, ...rest} = machineSchema.parse(JSON.parse(text));
 const machine = {schema: 1, profile: rest.profile, identity, network, storage} as Machine;
+const given = {text, stamp: '', machine};
 const probe = probeRecord(record);
 
 /** The recorded machine, which keeps what it was asked. */
@@ -22,7 +23,7 @@ function listen() {
 }
 
 test('what a run with nothing to do asks is asked again, all at once, and nothing is asked twice', async t => {
-	const known = await learn(text, machine, probe);
+	const known = await learn(given, probe);
 	if (known === undefined) return t.fail();
 	t.true(known.questions.length > 3);
 	const [beside, alone] = [listen(), listen()];
@@ -33,14 +34,14 @@ test('what a run with nothing to do asks is asked again, all at once, and nothin
 
 test('a machine that has something left to do is nothing to start from', async t => {
 	const files = {...record.files, '/etc/default/locale': ''};
-	t.is(await learn(text, machine, probeRecord({...record, files})), undefined);
-	const known = await learn(text, machine, probe);
+	t.is(await learn(given, probeRecord({...record, files})), undefined);
+	const known = await learn(given, probe);
 	if (known === undefined) return t.fail();
 	t.is(await recall(known, probeRecord({...record, files}), probe.output), undefined);
 });
 
 test('a question that is not known is asked, and one that fails fails only who asks it', async t => {
-	const known = await learn(text, machine, probe);
+	const known = await learn(given, probe);
 	if (known === undefined) return t.fail();
 	const [first, ...questions] = known.questions;
 	const alone = listen();
@@ -52,4 +53,14 @@ test('a question that is not known is asked, and one that fails fails only who a
 	await t.throwsAsync(recall(broken, {...probe, output: () => Promise.reject(new Error('exit 2'))}, beside), {
 		message: 'exit 2',
 	});
+});
+
+test('who plans again comes to the same, whatever changed since', async t => {
+	const known = await learn(given, probe);
+	if (known === undefined) return t.fail();
+	const files = {...record.files};
+	const recalled = await recall(known, probeRecord({...record, files}), probe.output);
+	for (const path of Object.keys(files)) delete files[path];
+	t.is(await recalled?.probe.read('/etc/default/locale'), record.files['/etc/default/locale']);
+	t.truthy(await recalled?.probe.list('/etc'));
 });

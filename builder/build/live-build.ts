@@ -1,4 +1,4 @@
-import {chmod, readFile, rename, rm, stat, writeFile} from 'node:fs/promises';
+import {chmod, mkdir, readFile, rename, rm, stat, writeFile} from 'node:fs/promises';
 import {basename, dirname, join} from 'node:path';
 import {withFolder} from '../folder.ts';
 import type {CompleteProfile} from '../profile/complete.ts';
@@ -83,8 +83,10 @@ export async function buildWithLiveBuild(
 	const assets = await fetchAssetLayer(options.assets, epoch, {...options, proxy: debian.proxy, say: progress.say});
 	const top = listTopLayer(tree, await buildBundle(), secrets, ['live-build', index.digest, assets.embedded]);
 	const whole = completeTree(tree, top.buildId);
-	await withFolder(dirname(iso), async work => {
-		await chmod(work, 0o755);
+	await withFolder(dirname(iso), async own => {
+		// Nobody else looks into the folder above: there are secrets in it, as files that lb makes.
+		const work = join(own, 'tree');
+		await mkdir(work, {mode: 0o755});
 		await writeTree(whole, work);
 		const live = join(work, folders.binary, 'live');
 		await runLong(['mkdir', '--parents', live]);
@@ -104,7 +106,7 @@ export async function buildWithLiveBuild(
 			await runLong([...alone, 'lb', 'build'], {cwd: work, log, env, onLine, signal});
 		});
 		const made = join(work, result);
-		await progress.stage('check', () => checkMedium(made, whole, work));
+		await progress.stage('check', () => checkMedium(made, whole, own));
 		await chmod(made, secrets.size > 0 ? 0o600 : 0o644);
 		const sha256 = await digestFile(made);
 		const inputs = Object.fromEntries([...whole].map(([path, {content}]) => [path, digestOf(content)]));
@@ -125,9 +127,13 @@ export async function buildWithLiveBuild(
 			tools: await readTools(),
 			sizes: {},
 		};
+		const digest = join(work, 'digest');
+		await writeFile(digest, `${sha256}  ${basename(iso)}\n`);
+		const description = join(work, 'manifest.json');
+		await writeFile(description, `${JSON.stringify(manifest, undefined, '\t')}\n`);
 		await rename(made, iso);
-		await writeFile(`${iso}.sha256`, `${sha256}  ${basename(iso)}\n`);
-		await writeFile(`${iso.replace(/\.iso$/, '')}.manifest.json`, `${JSON.stringify(manifest, undefined, '\t')}\n`);
+		await rename(digest, `${iso}.sha256`);
+		await rename(description, `${iso.replace(/\.iso$/, '')}.manifest.json`);
 	});
 	if (secrets.size > 0) progress.say(`${iso} holds the secrets of the profile: keep it as you keep them`);
 	return {buildId: top.buildId, made: true};

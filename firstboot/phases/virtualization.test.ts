@@ -80,7 +80,10 @@ const blank: RecordedMachine = {
 
 /** The files of libvirt when the section is in force. */
 function listDefined(config: Virtualization): Record<string, string> {
-	const files: Record<string, string> = {'/etc/libvirt/qemu/networks/default.xml': ''};
+	const files: Record<string, string> = {
+		'/etc/libvirt/qemu/networks/default.xml': '',
+		'/run/libvirt/qemu/driver.pid': '812',
+	};
 	for (const [name, pool] of Object.entries(config.pools)) {
 		if (!('path' in pool)) continue;
 		files[`/etc/libvirt/storage/${name}.xml`] = renderPool(name, deriveUuid(machineId, 'pool', name), pool.path);
