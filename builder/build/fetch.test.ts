@@ -1,5 +1,5 @@
 import {createHash} from 'node:crypto';
-import {readFile, writeFile} from 'node:fs/promises';
+import {readFile, stat, writeFile} from 'node:fs/promises';
 import {createServer, type IncomingMessage, type ServerResponse} from 'node:http';
 import type {AddressInfo} from 'node:net';
 import {tmpdir} from 'node:os';
@@ -34,7 +34,16 @@ test('a download that breaks off goes on where it ended, and is kept', t =>
 			const from = Number(/bytes=(\d+)-/.exec(request.headers.range ?? '')?.[1] ?? 0);
 			response.writeHead(from > 0 ? 206 : 200, {'content-length': content.length - from});
 			if (from > 0) response.end(content.subarray(from));
-			else response.write(content.subarray(0, 100_000), () => setTimeout(() => response.destroy(), 50));
+			else {
+				response.write(content.subarray(0, 100_000));
+				// When all of it has arrived, however busy this machine is.
+				const timer = setInterval(async () => {
+					const {size} = await stat(`${join(folder, 'assets', sha256)}.part`).catch(() => ({size: 0}));
+					if (size < 100_000) return;
+					clearInterval(timer);
+					response.destroy();
+				}, 20);
+			}
 		};
 		await withServer(answer, async url => {
 			const path = join(folder, 'assets', sha256);
