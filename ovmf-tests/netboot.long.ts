@@ -6,7 +6,7 @@ import {run, type Started, start} from '../builder/run.ts';
 import {failure, folder, makeTestDisk, startFor} from './vm.ts';
 
 const namespace = `bringup-${process.pid}`;
-const tree = join(folder, 'small-pxe');
+const treeOf = (profile: string) => join(folder, `${profile}-pxe`);
 const state = join(folder, 'serve');
 const machinesFile = join(folder, 'machines.yaml');
 let server: Started | undefined;
@@ -27,21 +27,23 @@ test.before('a wire, a tree, and a server on it', async t => {
 	const home = join(folder, 'home');
 	await mkdir(home, {recursive: true});
 	const env = {HOME: home, XDG_CACHE_HOME: process.env['XDG_CACHE_HOME'] || join(homedir(), '.cache')};
-	const build = ['build-pxe', '--profile', 'ovmf-tests/profiles/small.yaml', '--out', tree];
-	await run(['npm', 'run', 'bringup', '--', ...build], {env});
+	for (const profile of ['small', 'other']) {
+		const build = ['build-pxe', '--profile', `ovmf-tests/profiles/${profile}.yaml`, '--out', treeOf(profile)];
+		await run(['npm', 'run', 'bringup', '--', ...build], {env});
+	}
 	await writeFile(
 		machinesFile,
 		[
 			'schema: 1',
 			'machines:',
 			'  pxe-1: { mac: "52:54:00:62:75:01", profile: small }',
-			'  http-1: { mac: "52:54:00:62:75:02", serial: BU-0001, profile: small }',
+			'  http-1: { mac: "52:54:00:62:75:02", serial: BU-0001, profile: other }',
 			'',
 		].join('\n'),
 	);
 	const options = ['--interface', 'wire', '--machines', machinesFile, '--state', state];
 	const leases = ['--lease-range', '192.0.2.100,192.0.2.150'];
-	const serve = ['node', 'dist/builder/cli.js', 'serve', ...options, ...leases, tree];
+	const serve = ['node', 'dist/builder/cli.js', 'serve', ...options, ...leases, treeOf('small'), treeOf('other')];
 	server = start(['ip', 'netns', 'exec', namespace, ...serve]);
 });
 
@@ -51,7 +53,13 @@ test.after.always('the wire goes', async t => {
 	await run(['ip', 'netns', 'delete', namespace]);
 });
 
-async function install(t: ExecutionContext, name: 'pxe-1' | 'http-1', mac: string): Promise<void> {
+async function install(
+	t: ExecutionContext,
+	name: 'pxe-1' | 'http-1',
+	mac: string,
+	profile: string,
+	zone: RegExp,
+): Promise<void> {
 	const boot = name === 'pxe-1' ? 'pxe' : 'http';
 	const path = await makeTestDisk(`${name}.qcow2`, '20G');
 	const machine = await startFor(t, {
@@ -67,33 +75,34 @@ async function install(t: ExecutionContext, name: 'pxe-1' | 'http-1', mac: strin
 		return (JSON.parse(text) as {state?: string}).state;
 	};
 	const began = Date.now();
-	const stage = (text: string) => t.log(`${((Date.now() - began) / 1000).toFixed(0)} s: ${text}`);
-	await machine.waitFor(/bringup: fetching 10-base\.squashfs/, 600, failure);
+	const stage = (text: string) => t.log(`${name}, ${((Date.now() - began) / 1000).toFixed(0)} s: ${text}`);
+	await machine.waitFor(/bringup: fetching 10-base\.squashfs/, 900, failure);
 	stage('the kernel asks for the layers');
 	t.is(await readState(), 'booting');
 	await machine.waitFor(/bringup: every layer is whole/, 600, failure);
 	stage('the layers are there');
-	await machine.waitFor(/secureboot: Secure boot enabled|bringup: install of profile small/, 300, failure);
+	await machine.waitFor(new RegExp(`bringup: install of profile ${profile}`), 600, failure);
 	await machine.waitFor(/bringup: install done/, 1200, failure);
 	stage('installed');
-	await machine.waitFor(new RegExp(`bringup: ${name} is installed; booting its disk`), 300, failure);
+	await machine.waitFor(new RegExp(`bringup: ${name} is installed; booting its disk`), 600, failure);
 	t.is(await readState(), 'installed');
 	const [summary] = await machine.waitFor(/bringup: provision done.*/, 900, failure);
 	stage(summary);
 	const [address = ''] = /192\.0\.2\.\d+/.exec(summary) ?? [];
 	const settings = ['StrictHostKeyChecking=no', 'UserKnownHostsFile=/dev/null', 'BatchMode=yes', 'LogLevel=ERROR'];
 	const options = settings.flatMap(setting => ['-o', setting]);
-	const login = ['ssh', '-i', `${tree}.ssh-key`, ...options, `admin@${address}`, 'hostname'];
-	t.is((await run(['ip', 'netns', 'exec', namespace, ...login])).trim(), name);
+	const login = ['ssh', '-i', `${treeOf(profile)}.ssh-key`, ...options, `admin@${address}`];
+	const ask = (...command: string[]) => run(['ip', 'netns', 'exec', namespace, ...login, ...command]);
+	t.is((await ask('hostname')).trim(), name);
+	t.regex(await ask('date', '+%Z'), zone);
+	t.regex(await ask('mokutil', '--sb-state'), /SecureBoot enabled/);
 	await machine.powerOff(180);
 }
 
-test.serial('a machine installs itself by PXE under Secure Boot, and then boots its disk', async t => {
-	t.timeout(40 * 60_000);
-	await install(t, 'pxe-1', '52:54:00:62:75:01');
-});
-
-test.serial('another does by UEFI HTTP Boot, known by its serial number too', async t => {
-	t.timeout(40 * 60_000);
-	await install(t, 'http-1', '52:54:00:62:75:02');
+test('two machines at once install themselves under Secure Boot, by PXE and by UEFI HTTP Boot, each its own profile', async t => {
+	t.timeout(60 * 60_000);
+	await Promise.all([
+		install(t, 'pxe-1', '52:54:00:62:75:01', 'small', /^UTC$/m),
+		install(t, 'http-1', '52:54:00:62:75:02', 'other', /^CES?T$/m),
+	]);
 });
