@@ -18,8 +18,8 @@ export interface Manifest {
 	inputs: Record<string, string>;
 	/** Digests of the files on the medium beside Debian's packages; URLs of those that the machine fetches. */
 	assets: {embedded: readonly string[]; leftToMachine: readonly string[]};
-	/** Of a package that live-build fetched the digest is not known. */
-	packages: (Pick<Package, 'name' | 'version' | 'architecture'> & {sha256?: string})[];
+	/** Of a package that live-build fetched name and version are known. */
+	packages: (Pick<Package, 'name' | 'version'> & Partial<Pick<Package, 'architecture' | 'sha256'>>)[];
 	tools: Record<string, string>;
 	/** Bytes of the parts. */
 	sizes: Record<string, number>;
