@@ -38,7 +38,7 @@ const isolation = ['unshare', '--mount', '--pid', '--fork', '--mount-proc', '--k
 
 function listHooks(tree: FileTree): [name: string, content: string][] {
 	return [...tree]
-		.filter(([path]) => path.startsWith(folders.hooks) && path.endsWith('.chroot'))
+		.filter(([path]) => path.startsWith(folders.hooks))
 		.map(([path, {content}]) => [path.slice(folders.hooks.length), content]);
 }
 
