@@ -44,7 +44,7 @@ export async function benchMachine(): Promise<Figures> {
 		const program = await readFile('ovmf-tests/bench-playbook.yaml', 'utf8');
 		await machine.run(login, ['tee', '/tmp/state.yaml'], program);
 		const ask = (script: string) => machine.run(login, ['sudo', 'bash'], `exec 2>&1\n${script}`);
-		await ask('until test -e /var/cache/bringup/snapshot; do sleep 5; done; sleep 60'); // it is idle then
+		await ask('timeout 600 sh -c "until test -e /var/cache/bringup/snapshot; do sleep 5; done" && sleep 60'); // it is idle then
 		const clock = async (command: string) =>
 			Number((await ask(`TIMEFORMAT=%R; time ${command} </dev/null >/tmp/output 2>&1`)).trim());
 		const rounds = async (command: string) => {
@@ -55,12 +55,16 @@ export async function benchMachine(): Promise<Figures> {
 		const node = await rounds("node --eval '0'");
 		const noop = await rounds('bringup plan');
 		const plain = await rounds('node /usr/lib/bringup/firstboot.cjs plan');
-		for (;;) {
+		const play = async () => {
 			const playbook = await clock('ansible-playbook -i localhost, /tmp/state.yaml');
-			const [, changed, failed] = /changed=(\d+) .*failed=(\d+)/.exec(await ask('cat /tmp/output')) ?? [];
-			if (failed !== '0') throw new Error(`the playbook failed: ${await ask('cat /tmp/output')}`);
-			if (changed === '0') return {noop, plain, node, playbook};
-		}
+			const said = await ask('cat /tmp/output');
+			const [, changed, failed] = /changed=(\d+) .*failed=(\d+)/.exec(said) ?? [];
+			if (failed !== '0') throw new Error(`the playbook failed: ${said}`);
+			return changed === '0' ? playbook : undefined;
+		};
+		const playbook = (await play()) ?? (await play());
+		if (playbook === undefined) throw new Error('the playbook changes something at its second run too');
+		return {noop, plain, node, playbook};
 	} finally {
 		await machine.cut();
 	}

@@ -1,19 +1,11 @@
 import {mkdir, rm, writeFile} from 'node:fs/promises';
-import {type AddressInfo, createServer} from 'node:net';
 import {join, resolve} from 'node:path';
 import {run} from '../builder/run.ts';
 import {startServer} from '../builder/serve/server.ts';
+import {findPort} from './vm.ts';
 
 const size = 32 * 2 ** 20;
 const machines = 200;
-
-async function findPort(): Promise<number> {
-	const probe = createServer();
-	await new Promise<void>(resolve => probe.listen(0, '127.0.0.1', resolve));
-	const {port} = probe.address() as AddressInfo;
-	await new Promise(resolve => probe.close(resolve));
-	return port;
-}
 
 /** Seconds until as many machines as there are have fetched the same file, all at once. One curl is all of them. */
 async function fetchAll(port: number): Promise<number> {

@@ -79,6 +79,10 @@ export async function buildWithLiveBuild(
 	if (faults.length > 0) throw new ProfileError(placeFacts(faults, profile.source));
 	const epoch = options.epoch ?? index.epoch;
 	const assets = await fetchAssetLayer(options.assets, epoch, {...options, proxy: debian.proxy, say: progress.say});
+	if (!(await assets.verify())) {
+		await assets.discard();
+		throw new UserError('the assets in the cache were damaged, and are removed; run this again');
+	}
 	const top = listTopLayer(tree, await buildBundle(), secrets, ['live-build', index.digest, assets.embedded]);
 	const whole = completeTree(tree, top.buildId);
 	await withFolder(dirname(iso), async own => {
@@ -87,7 +91,7 @@ export async function buildWithLiveBuild(
 		await mkdir(work, {mode: 0o755});
 		await writeTree(whole, work);
 		const live = join(work, folders.binary, 'live');
-		await runLong(['mkdir', '--parents', live]);
+		await mkdir(live, {recursive: true});
 		// By name they come after filesystem.squashfs, and so lie above it.
 		if (assets.layer !== undefined)
 			await runLong(['cp', '--reflink=auto', assets.layer, join(live, 'profile-assets.squashfs')]);

@@ -25,11 +25,11 @@ export const folders = {
 
 function escapingOf(path: string): Escaping {
 	if (path.endsWith('grub.cfg')) return 'grub';
-	return /^auto\/|\.hook\.chroot$|\/etc\/default\/|\/usr\/bin\//.test(path) ? 'shell' : 'line';
+	return /^auto\/|\.hook\.(chroot|binary)$|\/etc\/default\/|\/usr\/bin\//.test(path) ? 'shell' : 'line';
 }
 
 function modeOf(path: string): number {
-	return /^auto\/|\.hook\.chroot$|\/usr\/bin\//.test(path) ? 0o755 : 0o644;
+	return /^auto\/|\.hook\.(chroot|binary)$|\/usr\/bin\//.test(path) ? 0o755 : 0o644;
 }
 
 /** What the machine reads; its schema is the machine's. Secrets stay references: the build puts their values into files of their own. */

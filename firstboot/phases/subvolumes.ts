@@ -12,7 +12,7 @@ async function readSubvolumes(probe: Probe, mount: string): Promise<string[]> {
 /** Subvolumes of btrfs; they lie below the mount of their file system. */
 export const subvolumes: Phase<typeof storageSchema> = {
 	schema: storageSchema,
-	packages: ['btrfs-progs', 'mount'],
+	packages: ['btrfs-progs'],
 	async plan({filesystems}, probe) {
 		const steps: Step[] = [];
 		for (const {mount, subvolumes} of Object.values(filesystems).filter(({subvolumes}) => subvolumes.length > 0)) {
