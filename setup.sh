@@ -25,6 +25,7 @@ build xorriso xorriso writes the ISO
 build mformat mtools makes the EFI partition of the medium without a loop mount
 build grub-mkimage grub-common makes the BIOS boot image
 build ssh-keygen openssh-client makes an SSH key for a profile that has none
+build cpio cpio makes the initramfs of debian-installer
 build openssl openssl hashes the recovery code
 build setpriv util-linux ends a program when the build is killed
 build newuidmap uidmap lets an ordinary user build
@@ -34,7 +35,6 @@ boot qemu-img qemu-utils makes its disks
 boot /usr/share/OVMF/OVMF_CODE_4M.ms.fd ovmf is its UEFI firmware
 boot ssh openssh-client reaches the machine
 test lb live-build checks the rendered live-build tree
-test cpio cpio makes the initramfs of a second machine
 test xz xz-utils unpacks its kernel modules
 test sfdisk fdisk makes disks with foreign data
 test mkfs.ext4 e2fsprogs makes disks with foreign data

@@ -5,6 +5,7 @@ import {buildIsoCommand} from './commands/build-iso.ts';
 import {buildPxeCommand} from './commands/build-pxe.ts';
 import {check} from './commands/check.ts';
 import type {CliCommand} from './commands/command.ts';
+import {lockInstaller} from './commands/lock-installer.ts';
 import {plan} from './commands/plan.ts';
 import {render} from './commands/render.ts';
 import {schema} from './commands/schema.ts';
@@ -17,6 +18,7 @@ const commands: Readonly<Record<string, CliCommand>> = {
 	render,
 	plan,
 	'build-iso': buildIsoCommand,
+	'lock-installer': lockInstaller,
 	'build-pxe': buildPxeCommand,
 	serve: serveCommand,
 	boot,

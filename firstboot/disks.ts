@@ -49,6 +49,12 @@ const selector = z
 /** The section `install`, of all phases that make the disk. */
 export const installSchema = z
 	.strictObject({
+		method: z
+			.enum(['image', 'debian-installer'])
+			.default('image')
+			.describe(
+				"who installs: `image` unpacks a finished system; `debian-installer` is Debian's own, with a preseed and the packages on the medium; it takes longer",
+			),
 		disk: selector,
 		filesystem: z.enum(['ext4']).default('ext4').describe('of the root file system'),
 		wipe: z

@@ -1,10 +1,10 @@
 #!/usr/bin/env node
-import {closeSync, constants, openSync, writeSync} from 'node:fs';
 import {setTimeout as sleep} from 'node:timers/promises';
 import {startupSnapshot} from 'node:v8';
 import * as z from 'zod';
 import {apply, CommandError, confinedDoor, machineDoor, machineProbe, writeDurably} from './apply.ts';
 import {findManagement, planRestore, readNetworkFiles, trialPath} from './arming.ts';
+import {findConsoles} from './consoles.ts';
 import {planEvidence} from './evidence.ts';
 import {sendReport} from './fetch.ts';
 import {planStart} from './k3s-start.ts';
@@ -27,7 +27,16 @@ const usage = `usage: bringup status [--json]              what the last run did
        bringup provision [--confined]        do it (the service bringup does so at every boot)
        bringup start-k3s                     what K3s needs at each start (its service does so by itself)
        bringup install                       erase and install this machine (the medium does so by itself)
+       bringup choose | claim | complete     the parts of it that debian-installer runs
 `;
+
+/** The sequences of the medium, and the word of the kernel's command line that only their medium has. */
+const ofMedium: Partial<Record<keyof typeof sequences, string>> = {
+	install: 'boot=live',
+	choose: 'bringup.installer',
+	claim: 'bringup.installer',
+	complete: 'bringup.installer',
+};
 
 async function readText(): Promise<string> {
 	const text = await machineProbe.read(machinePath);
@@ -42,38 +51,6 @@ function parseMachine(text: string): Machine {
 }
 
 const readMachine = async () => parseMachine(await readText());
-
-/** Writes a line to a terminal; gives up after a second on one that takes nothing. Opened for each line: a login prompt that starts hangs up whoever had it open. */
-function writeLine(path: string, line: string): void {
-	const fd = openSync(path, constants.O_WRONLY | constants.O_NOCTTY | constants.O_NONBLOCK);
-	try {
-		let rest = Buffer.from(`${line}\r\n`);
-		for (const end = Date.now() + 1000; rest.length > 0 && Date.now() < end; ) {
-			try {
-				rest = rest.subarray(writeSync(fd, rest));
-			} catch (error) {
-				if ((error as NodeJS.ErrnoException).code !== 'EAGAIN') throw error;
-				Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 20);
-			}
-		}
-	} finally {
-		closeSync(fd);
-	}
-}
-
-/** A writer to every console of the kernel, screen and serial port alike; only the last one is /dev/console. */
-async function findConsoles(): Promise<(line: string) => void> {
-	const names = (await machineProbe.read('/sys/class/tty/console/active'))?.trim().split(' ').filter(Boolean) ?? [];
-	return line => {
-		for (const name of names) {
-			try {
-				writeLine(`/dev/${name}`, line);
-			} catch {
-				// A console that is gone must not stop an install; the line is in the journal.
-			}
-		}
-	};
-}
 
 /** Addresses of the management link; waits a little for the first lease, because the report is read right after. */
 async function waitForAddresses(machine: Machine): Promise<Record<string, string[]>> {
@@ -108,7 +85,7 @@ async function restoreNetwork(): Promise<boolean> {
 	const running = (await machineProbe.read('/run/systemd/netif/state')) !== undefined;
 	const reason = trial && network ? await findUnreachable(network, machineProbe).catch(String) : undefined;
 	const links = (await readIpLinks(machineProbe)).map(({ifname}) => ifname);
-	const toConsoles = await findConsoles();
+	const toConsoles = await findConsoles(machineProbe);
 	const say = (line: string) => {
 		process.stdout.write(`${line}\n`);
 		toConsoles(line);
@@ -142,12 +119,12 @@ async function keepEvidence(status: Status): Promise<void> {
 
 async function runSequence(name: keyof typeof sequences, machine: Machine, door: Door): Promise<boolean> {
 	const words = (await machineProbe.read('/proc/cmdline'))?.trim().split(/\s+/) ?? [];
-	if (name === 'install' && !words.includes('boot=live')) {
-		throw new Error('install runs on the medium only: this machine is installed');
-	}
+	const mark = ofMedium[name];
+	if (mark !== undefined && !words.includes(mark))
+		throw new Error(`${name} runs on the medium only: this machine is installed`);
 	const sequence = sequences[name];
 	const buildId = (await machineProbe.read(buildIdPath))?.trim() ?? '';
-	const toConsoles = await findConsoles();
+	const toConsoles = await findConsoles(machineProbe);
 	const say = (line: string) => {
 		process.stdout.write(`${line}\n`);
 		toConsoles(line);
@@ -160,7 +137,10 @@ async function runSequence(name: keyof typeof sequences, machine: Machine, door:
 	// A machine that was booted over the network tells the server that it came from.
 	const url = words.find(word => word.startsWith('bringup.report='))?.slice('bringup.report='.length);
 	const tell = async () => {
-		const why = url === undefined || name !== 'install' ? undefined : await sendReport(url, status.record);
+		if (url === undefined || mark === undefined) return;
+		// Where debian-installer goes on after it, the end of a sequence is not the end of the install.
+		const between = (name === 'choose' || name === 'claim') && status.record.state === 'done';
+		const why = await sendReport(url, between ? {...status.record, state: 'running'} : status.record);
 		if (why !== undefined) status.say(`bringup: could not tell ${url}: ${why}`);
 	};
 	await tell();
@@ -231,8 +211,8 @@ async function startK3s(): Promise<boolean> {
 async function main(argv: readonly string[]): Promise<boolean> {
 	const [command, ...flags] = argv;
 	const json = flags.includes('--json');
-	if (command === 'install' || command === 'provision') {
-		const done = await runSequence(command, await readMachine(), pickDoor(flags));
+	if (command === 'provision' || (command !== undefined && Object.hasOwn(ofMedium, command))) {
+		const done = await runSequence(command as keyof typeof sequences, await readMachine(), pickDoor(flags));
 		if (done && command === 'provision') await startSnapshot();
 		return done;
 	}
@@ -283,7 +263,8 @@ async function sayError(error: unknown): Promise<void> {
 	const line = `bringup: error: ${error instanceof Error ? error.message : String(error)}`;
 	process.stderr.write(`${line}\n`);
 	// Of these nobody reads the standard error but who stands before the machine.
-	if (process.argv[2] === 'install' || process.argv[2] === 'provision') await findConsoles().then(say => say(line));
+	if (process.argv[2] === 'install' || process.argv[2] === 'provision')
+		await findConsoles(machineProbe).then(say => say(line));
 }
 
 async function exit(done: Promise<boolean>): Promise<void> {

@@ -5,9 +5,11 @@ import {networkSchema} from './links.ts';
 import {type Phase, type Probe, rememberAnswers, type Step} from './phase.ts';
 import {arrays} from './phases/arrays.ts';
 import {bootloader} from './phases/bootloader.ts';
+import {clear} from './phases/clear.ts';
 import {containers} from './phases/containers.ts';
 import {dataDisks} from './phases/data-disks.ts';
 import {datasets} from './phases/datasets.ts';
+import {deliver} from './phases/deliver.ts';
 import {disk} from './phases/disk.ts';
 import {filesystems} from './phases/filesystems.ts';
 import {finish} from './phases/finish.ts';
@@ -17,6 +19,7 @@ import {groups} from './phases/groups.ts';
 import {hardening, hardeningSchema} from './phases/hardening.ts';
 import {identity} from './phases/identity.ts';
 import {kubernetes} from './phases/kubernetes.ts';
+import {mark} from './phases/mark.ts';
 import {mounts} from './phases/mounts.ts';
 import {network} from './phases/network.ts';
 import {partition} from './phases/partition.ts';
@@ -83,6 +86,15 @@ export const install: readonly Entry[] = [
 	entry('finish', 'install', finish),
 ];
 
+/** Where debian-installer installs, it does most of this itself, and these stand around its partitioner and at its end. */
+export const choose: readonly Entry[] = [
+	entry('link', 'network', link),
+	entry('disk', 'install', disk),
+	entry('clear', 'install', clear),
+];
+export const claim: readonly Entry[] = [entry('mark', 'install', mark)];
+export const complete: readonly Entry[] = [entry('mark', 'install', mark), entry('deliver', 'install', deliver)];
+
 /** At every boot of the installed machine. */
 export const provision: readonly Entry[] = [
 	entry('seal', 'install', seal),
@@ -105,7 +117,7 @@ export const provision: readonly Entry[] = [
 	entry('kubernetes', 'kubernetes', kubernetes),
 ];
 
-export const sequences = {install, provision};
+export const sequences = {install, provision, choose, claim, complete};
 
 /** The Debian packages that the phases run whose section the profile has. */
 export function listPackages(given: Partial<Pick<Machine, Section>>): string[] {

@@ -116,13 +116,17 @@ export class Status {
 export function formatFailure(record: StatusRecord): string[] {
 	const {failure, sequence} = record;
 	if (!failure) return [];
-	const remedy =
-		sequence === 'install'
-			? [
-					'the machine stays as it is now and does not restart by itself. A root shell is on Ctrl+Alt+F9.',
-					'mend the cause, then power the machine off and boot the medium again: it goes on from here',
-				]
-			: ['what was done stays. Mend the cause, then: systemctl restart bringup   (or reboot: it goes on from here)'];
+	const onMedium = (shell: string) => [
+		`the machine stays as it is now and does not restart by itself. A root shell is on ${shell}.`,
+		'mend the cause, then power the machine off and boot the medium again: it goes on from here',
+	];
+	const remedies: Record<string, string[]> = {
+		install: onMedium('Ctrl+Alt+F9'),
+		provision: [
+			'what was done stays. Mend the cause, then: systemctl restart bringup   (or reboot: it goes on from here)',
+		],
+	};
+	const remedy = remedies[sequence] ?? onMedium('Alt+F2');
 	return [
 		`bringup: ${sequence} FAILED in phase ${failure.phase}${failure.step ? `, at: ${failure.step}` : ''}`,
 		...failure.message.split('\n').map(line => `  ${line}`),

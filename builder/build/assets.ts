@@ -86,12 +86,11 @@ export interface AssetLayer {
 	discard(): Promise<void>;
 }
 
-/** The layer of the medium that holds the assets, from the cache or made; and what is left to the machine. */
-export async function fetchAssetLayer(
+/** The files of the assets on this workstation, by digest; and what is left to the machine. */
+export async function fetchAssets(
 	assets: readonly PlacedAsset[],
-	epoch: number,
 	options: AssetOptions,
-): Promise<AssetLayer> {
+): Promise<{files: Map<string, string>; left: string[]}> {
 	const files = new Map<string, string>();
 	const left: string[] = [];
 	for (const asset of assets) {
@@ -99,6 +98,16 @@ export async function fetchAssetLayer(
 		if (file !== undefined) files.set(asset.sha256, file);
 		else if ('url' in asset.from) left.push(asset.from.url);
 	}
+	return {files, left};
+}
+
+/** The layer of the medium that holds the assets, from the cache or made; and what is left to the machine. */
+export async function fetchAssetLayer(
+	assets: readonly PlacedAsset[],
+	epoch: number,
+	options: AssetOptions,
+): Promise<AssetLayer> {
+	const {files, left} = await fetchAssets(assets, options);
 	const embedded = [...files.keys()].sort();
 	if (embedded.length === 0)
 		return {layer: undefined, embedded, left, verify: async () => true, discard: async () => {}};

@@ -7,6 +7,7 @@ import {type FileTree, folders} from '../render/tree.ts';
 import {checkPrograms, UserError} from '../run.ts';
 import {digestFile, digestOf, parseJson, writeWhole} from './cache.ts';
 import {type Contents, listIsoArguments, writeIso} from './iso.ts';
+import type {Manifest} from './manifest.ts';
 import {describe, listLayers, type Parts, type PartsOptions, programs, useParts, verifyParts} from './parts.ts';
 
 export interface BuildOptions extends PartsOptions {
@@ -49,6 +50,32 @@ async function isThere(iso: string, stampPath: string, buildId: string): Promise
 	);
 }
 
+/** Moves a finished ISO into its place, with its digest and its manifest, all at once. */
+export async function placeIso(made: string, iso: string, work: string, manifest: Manifest): Promise<void> {
+	const digest = join(work, 'digest');
+	await writeFile(digest, `${manifest.sha256}  ${basename(iso)}\n`);
+	const description = join(work, 'manifest.json');
+	await writeFile(description, `${JSON.stringify(manifest, undefined, '\t')}\n`);
+	renameSync(made, iso);
+	renameSync(digest, `${iso}.sha256`);
+	renameSync(description, manifestPath(iso));
+}
+
+/** Makes an ISO unless the one of this build stands there already, and remembers it. */
+export async function makeOnce(
+	{iso, cache, secrets, progress}: Pick<BuildOptions, 'iso' | 'cache' | 'secrets' | 'progress'>,
+	buildId: string,
+	make: () => Promise<void>,
+): Promise<{buildId: string; made: boolean}> {
+	const stampPath = join(cache, 'built', `${digestOf(iso).slice(0, 16)}.json`);
+	if (await isThere(iso, stampPath, buildId)) return {buildId, made: false};
+	await make();
+	const {size, mtimeMs} = await stat(iso);
+	await writeWhole(stampPath, JSON.stringify({buildId, size, mtimeMs} satisfies Stamp));
+	if (secrets.size > 0) progress.say(`${iso} holds the secrets of the profile: keep it as you keep them`);
+	return {buildId, made: true};
+}
+
 const manifestPath = (iso: string) => `${iso.replace(/\.iso$/, '')}.manifest.json`;
 
 /** Lays the ISO out in the work folder and names every file of it. */
@@ -59,10 +86,8 @@ async function layOut(parts: Parts, work: string): Promise<Contents> {
 	const binary = [...tree]
 		.filter(([path]) => path.startsWith(folders.binary))
 		.map(([path, {content}]) => [path.slice(folders.binary.length), content] as const);
-	for (const [path, content] of [
-		...binary,
-		['boot/grub/build.cfg', `set build=${top.buildId}\nset layers=live-${top.buildId}\n`] as const,
-	]) {
+	const where = `set folder=/live\nset layers=live-media-path=live-${top.buildId}\n`;
+	for (const [path, content] of [...binary, ['boot/grub/build.cfg', `set build=${top.buildId}\n${where}`] as const]) {
 		const file = join(work, path.replaceAll('/', '_'));
 		await writeFile(file, content);
 		contents.set(path, file);
@@ -90,13 +115,7 @@ async function writeMedium(parts: Parts, log: string, options: BuildOptions): Pr
 		});
 		const {size} = await stat(temporary);
 		const manifest = await describe(parts, progress, {artefact: name, sha256, size});
-		const digestFileName = join(work, `${name}.sha256`);
-		await writeFile(digestFileName, `${sha256}  ${name}\n`);
-		const manifestName = join(work, 'manifest.json');
-		await writeFile(manifestName, `${JSON.stringify(manifest, undefined, '\t')}\n`);
-		renameSync(temporary, iso);
-		renameSync(digestFileName, `${iso}.sha256`);
-		renameSync(manifestName, manifestPath(iso));
+		await placeIso(temporary, iso, work, manifest);
 	});
 }
 
@@ -106,20 +125,11 @@ export async function buildIso(
 	tree: FileTree,
 	options: BuildOptions,
 ): Promise<{buildId: string; made: boolean}> {
-	const {iso, cache, secrets, progress, searchPath} = options;
+	const {iso, searchPath} = options;
 	const log = `${iso.replace(/\.iso$/, '')}.log`;
 	await checkPrograms(programs, searchPath);
 	await rm(log, {force: true});
-	const stampPath = join(cache, 'built', `${digestOf(iso).slice(0, 16)}.json`);
-	const result = await useParts(profile, tree, log, options, async parts => {
-		const {buildId} = parts.top;
-		if (await isThere(iso, stampPath, buildId)) return {buildId, made: false};
-		await writeMedium(parts, log, options);
-		return {buildId, made: true};
-	});
-	if (!result.made) return result;
-	const {size, mtimeMs} = await stat(iso);
-	await writeWhole(stampPath, JSON.stringify({buildId: result.buildId, size, mtimeMs} satisfies Stamp));
-	if (secrets.size > 0) progress.say(`${iso} holds the secrets of the profile: keep it as you keep them`);
-	return result;
+	return useParts(profile, tree, log, options, parts =>
+		makeOnce(options, parts.top.buildId, () => writeMedium(parts, log, options)),
+	);
 }

@@ -15,16 +15,21 @@ function listFolders(paths: Iterable<string>): string[] {
 	return [...folders].sort();
 }
 
-/** Packs files into a squashfs, all owned by root, folders 0755, dated by the epoch. The paths are those on the machine, without the leading slash. */
-export async function buildLayer(files: FileTree, path: string, epoch: number): Promise<void> {
+/** Packs files into a tar, all owned by root, folders 0755, dated by the epoch. The paths are those on the machine, without the leading slash. */
+export async function packFiles(files: FileTree, tar: string, epoch: number): Promise<void> {
 	const mtime = new Date(epoch * 1000);
 	const archive = pack();
 	for (const folder of listFolders(files.keys()))
 		archive.entry({name: `${folder}/`, type: 'directory', mode: 0o755, mtime});
 	for (const [name, {content, mode}] of files) archive.entry({name, mode, mtime}, content);
 	archive.finalize();
-	const tar = `${path}.tar`;
 	await pipeline(Readable.from(archive), createWriteStream(tar, {mode: 0o600}));
+}
+
+/** Packs files into a squashfs, as packFiles does. */
+export async function buildLayer(files: FileTree, path: string, epoch: number): Promise<void> {
+	const tar = `${path}.tar`;
+	await packFiles(files, tar, epoch);
 	const command = [
 		'mksquashfs',
 		'-',

@@ -1,4 +1,4 @@
-import {chmod, mkdir, readFile, rename, rm, stat, writeFile} from 'node:fs/promises';
+import {chmod, mkdir, readFile, rm, stat} from 'node:fs/promises';
 import {basename, dirname, join} from 'node:path';
 import {withFolder} from '../folder.ts';
 import type {CompleteProfile} from '../profile/complete.ts';
@@ -7,7 +7,7 @@ import {placeFacts} from '../profile/profile.ts';
 import {type FileTree, folders, writeTree} from '../render/tree.ts';
 import {checkPrograms, run, runLong, UserError} from '../run.ts';
 import {fetchAssetLayer} from './assets.ts';
-import type {BuildOptions} from './build.ts';
+import {type BuildOptions, placeIso} from './build.ts';
 import {buildBundle} from './bundle.ts';
 import {digestFile, digestOf} from './cache.ts';
 import {buildLayer} from './layer.ts';
@@ -20,7 +20,7 @@ const result = 'live-image-amd64.hybrid.iso';
 
 /** The whole configuration: the rendered tree, and beside lb's own image the layers that are this profile's alone. */
 function completeTree(tree: FileTree, buildId: string): FileTree {
-	const menu = {content: `set build=${buildId}\nset layers=live\n`, mode: 0o644};
+	const menu = {content: `set build=${buildId}\nset folder=/live\nset layers=live-media-path=live\n`, mode: 0o644};
 	return new Map([...tree, [`${folders.binary}boot/grub/build.cfg`, menu]]);
 }
 
@@ -129,13 +129,7 @@ export async function buildWithLiveBuild(
 			tools: await readTools(),
 			sizes: {},
 		};
-		const digest = join(work, 'digest');
-		await writeFile(digest, `${sha256}  ${basename(iso)}\n`);
-		const description = join(work, 'manifest.json');
-		await writeFile(description, `${JSON.stringify(manifest, undefined, '\t')}\n`);
-		await rename(made, iso);
-		await rename(digest, `${iso}.sha256`);
-		await rename(description, `${iso.replace(/\.iso$/, '')}.manifest.json`);
+		await placeIso(made, iso, work, manifest);
 	});
 	if (secrets.size > 0) progress.say(`${iso} holds the secrets of the profile: keep it as you keep them`);
 	return {buildId: top.buildId, made: true};

@@ -44,9 +44,16 @@ export interface IndexOptions {
 	signal?: AbortSignal | undefined;
 }
 
+const source = (uri: string, suite: string, components: string) =>
+	`deb [signed-by=${keyring}] ${uri} ${suite} ${components}\n`;
+
 function formatSources({release, mirror, securityMirror, components}: Debian): string {
-	const line = (uri: string, suite: string) => `deb [signed-by=${keyring}] ${uri} ${suite} ${components.join(' ')}\n`;
-	return line(mirror, release) + line(mirror, `${release}-updates`) + line(securityMirror, `${release}-security`);
+	const all = components.join(' ');
+	return [
+		source(mirror, release, all),
+		source(mirror, `${release}-updates`, all),
+		source(securityMirror, `${release}-security`, all),
+	].join('');
 }
 
 function formatAptConfig(folder: string, archives: string, {proxy}: Debian): string {
@@ -92,10 +99,10 @@ async function writeIfNew(path: string, content: string): Promise<void> {
 	if ((await readFile(path, 'utf8').catch(() => undefined)) !== content) await writeWhole(path, content);
 }
 
-async function readRelease(folder: string): Promise<{digest: string; epoch: number} | undefined> {
+async function readRelease(folder: string, count: number): Promise<{digest: string; epoch: number} | undefined> {
 	const lists = await readdir(join(folder, 'lists')).catch(() => []);
 	const names = lists.filter(name => name.endsWith('_InRelease')).sort();
-	if (names.length < 3) return undefined;
+	if (names.length < count) return undefined;
 	const releases = await Promise.all(names.map(name => readFile(join(folder, 'lists', name), 'utf8')));
 	const dates = releases.map(text => Date.parse(/^Date: (.*)$/m.exec(text)?.[1] ?? ''));
 	const hash = createHash('sha256');
@@ -140,9 +147,8 @@ async function updateLists(
 	}
 }
 
-/** Opens the package lists of the profile's Debian; asks the archive when they are older than a day. Throws a UserError when there are none to be had. */
-export async function openIndex(debian: Debian, options: IndexOptions): Promise<Index> {
-	const sources = formatSources(debian);
+async function open(debian: Debian, sources: string, options: IndexOptions): Promise<Index> {
+	const count = sources.trimEnd().split('\n').length;
 	const folder = join(options.cache, 'apt', createHash('sha256').update(sources).digest('hex').slice(0, 16));
 	const archives = join(options.cache, 'packages');
 	await Promise.all(
@@ -153,16 +159,38 @@ export async function openIndex(debian: Debian, options: IndexOptions): Promise<
 	await writeIfNew(join(folder, 'apt.conf'), formatAptConfig(folder, archives, debian));
 	const stamp = join(folder, 'checked');
 	const checked = await stat(stamp).catch(() => undefined);
-	const old = checked !== undefined && (await readRelease(folder)) !== undefined;
+	const old = checked !== undefined && (await readRelease(folder, count)) !== undefined;
 	if (!old || options.refresh || Date.now() - checked.mtimeMs > maximumAge) {
 		if (await updateLists({folder, debian}, old, options)) await writeFile(stamp, '');
 	}
-	const release = await readRelease(folder);
+	const release = await readRelease(folder, count);
 	if (!release)
 		throw new UserError(
 			`the archive at ${debian.mirror} gave no signed release file for ${debian.release}, its updates and its security updates`,
 		);
 	return {folder, debian, ...release};
+}
+
+/** Opens the package lists of the profile's Debian; asks the archive when they are older than a day. Throws a UserError when there are none to be had. */
+export async function openIndex(debian: Debian, options: IndexOptions): Promise<Index> {
+	return open(debian, formatSources(debian), options);
+}
+
+/** The same of debian-installer's own packages, which are in the release alone. */
+export async function openInstallerIndex(debian: Debian, options: IndexOptions): Promise<Index> {
+	return open(debian, source(debian.mirror, debian.release, 'main/debian-installer'), options);
+}
+
+/** Every stanza of the lists. */
+export async function readStanzas(index: Index): Promise<string[]> {
+	const {command, env} = apt(index, 'apt-cache', 'dumpavail');
+	return (await run(command, {env})).split('\n\n').filter(stanza => stanza.trim() !== '');
+}
+
+/** The stanza of the newest version of a package. */
+export async function readNewest(index: Index, name: string): Promise<string> {
+	const {command, env} = apt(index, 'apt-cache', 'show', '--no-all-versions', name);
+	return (await run(command, {env})).trim();
 }
 
 /** The names of debian.packages that the release does not have, as faults. */

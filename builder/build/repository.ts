@@ -6,19 +6,47 @@ import {downloadPackages, type Index, type IndexOptions, type Package} from './p
 
 const sha256 = (data: Buffer | string) => createHash('sha256').update(data).digest('hex');
 
-/** Copies the packages whose digest is right; names the others, and removes them from the cache. */
-async function copyPackages(packages: readonly Package[], archives: string, folder: string): Promise<Package[]> {
+/** Puts the packages to use whose digest is right; names the others, and removes them from the cache. */
+async function usePackages(
+	packages: readonly Package[],
+	archives: string,
+	use: (item: Package, data: Buffer) => Promise<void>,
+): Promise<Package[]> {
 	const damaged: Package[] = [];
 	for (const item of packages) {
 		const data = await readFile(join(archives, item.file)).catch(() => undefined);
 		if (data && sha256(data) === item.sha256) {
-			await writeFile(join(folder, item.file), data);
+			await use(item, data);
 			continue;
 		}
 		damaged.push(item);
 		await rm(join(archives, item.file), {force: true});
 	}
 	return damaged;
+}
+
+/** Uses every package, once its digest is right: a damaged file of the cache is downloaded again, once. */
+async function useAll(
+	index: Index,
+	packages: readonly Package[],
+	options: IndexOptions,
+	use: (item: Package, data: Buffer) => Promise<void>,
+): Promise<void> {
+	const archives = join(options.cache, 'packages');
+	const damaged = await usePackages(packages, archives, use);
+	if (damaged.length === 0) return;
+	options.say(`damaged in the download cache, fetching again: ${damaged.map(({file}) => file).join(', ')}`);
+	await downloadPackages(index, packages, options);
+	const [still] = await usePackages(damaged, archives, use);
+	if (still)
+		throw new UserError(
+			`${still.file} does not have the digest that Debian's signed index gives (sha256 ${still.sha256}); the mirror or a proxy on the way damages it: name another mirror (debian.mirror)`,
+		);
+}
+
+/** Checks that the cache has every package as Debian's signed index says. Throws a UserError that names the one that is not. */
+export async function checkFiles(index: Index, packages: readonly Package[], options: IndexOptions): Promise<void> {
+	await useAll(index, packages, options, async () => {});
 }
 
 /**
@@ -31,18 +59,8 @@ export async function makeRepository(
 	folder: string,
 	options: IndexOptions,
 ): Promise<void> {
-	const archives = join(options.cache, 'packages');
 	await mkdir(folder, {recursive: true});
-	const damaged = await copyPackages(packages, archives, folder);
-	if (damaged.length > 0) {
-		options.say(`damaged in the download cache, fetching again: ${damaged.map(({file}) => file).join(', ')}`);
-		await downloadPackages(index, packages, options);
-		const [still] = await copyPackages(damaged, archives, folder);
-		if (still)
-			throw new UserError(
-				`${still.file} does not have the digest that Debian's signed index gives (sha256 ${still.sha256}); the mirror or a proxy on the way damages it: name another mirror (debian.mirror)`,
-			);
-	}
+	await useAll(index, packages, options, (item, data) => writeFile(join(folder, item.file), data));
 	const list = packages
 		.map(({stanza, file}) => `${stanza.replace(/^Filename: .*$/m, `Filename: ./${file}`)}\n\n`)
 		.join('');

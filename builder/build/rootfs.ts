@@ -3,6 +3,7 @@ import {join} from 'node:path';
 import {withFolder} from '../folder.ts';
 import {type FileTree, folders} from '../render/tree.ts';
 import {type Command, ProgramError, pipe, run, runLong, UserError} from '../run.ts';
+import {bootSources, makeBootFiles} from './boot-files.ts';
 import {digestOf, findWorkFolder} from './cache.ts';
 import type {Index, IndexOptions, Package} from './packages.ts';
 import {makeRepository} from './repository.ts';
@@ -111,15 +112,6 @@ function debootstrapCommand(
 	return mode === 'root' ? [...isolation, ...command] : command;
 }
 
-/** What boots the medium, taken byte for byte out of Debian's packages in the image. */
-const bootFiles = {
-	'shimx64.efi.signed': 'usr/lib/shim/shimx64.efi.signed',
-	'mmx64.efi.signed': 'usr/lib/shim/mmx64.efi.signed',
-	'gcdx64.efi.signed': 'usr/lib/grub/x86_64-efi-signed/gcdx64.efi.signed',
-	'grubnetx64.efi.signed': 'usr/lib/grub/x86_64-efi-signed/grubnetx64.efi.signed',
-	'boot_hybrid.img': 'usr/lib/grub/i386-pc/boot_hybrid.img',
-} as const;
-
 /** The image must hold what was resolved and nothing else, or the manifest would lie. */
 async function checkInstalled(status: string, packages: readonly Package[]): Promise<void> {
 	const stanzas = (await readFile(status, 'utf8'))
@@ -142,12 +134,12 @@ async function extractBootFiles(
 	packages: readonly Package[],
 	folder: string,
 	work: string,
+	epoch: number,
 ): Promise<void> {
 	const root = join(work, 'boot');
-	const wanted = [...Object.values(bootFiles), 'usr/lib/grub/i386-pc', 'boot', 'var/lib/dpkg/status'];
+	const wanted = [...bootSources, 'boot', 'var/lib/dpkg/status'];
 	await run(['unsquashfs', '-no-progress', '-no-xattrs', '-dest', root, squashfs, ...wanted]);
 	await checkInstalled(join(root, 'var/lib/dpkg/status'), packages);
-	for (const [name, path] of Object.entries(bootFiles)) await copyFile(join(root, path), join(folder, name));
 	const inBoot = await readdir(join(root, 'boot'));
 	for (const [name, pattern] of [
 		['vmlinuz', /^vmlinuz-/],
@@ -158,58 +150,7 @@ async function extractBootFiles(
 			throw new Error(`expected one ${name} in /boot of the image, found: ${found.join(', ') || 'none'}`);
 		await copyFile(join(root, 'boot', found[0] as string), join(folder, name));
 	}
-	await makeBiosImages(join(root, 'usr/lib/grub/i386-pc'), folder);
-}
-
-/** Modules that read a menu and boot what it says; built in, because nothing else carries modules. */
-const commonModules = [
-	...['normal', 'configfile', 'linux', 'serial', 'terminal', 'echo', 'test', 'gzio', 'all_video', 'gfxterm', 'sleep'],
-	...['reboot', 'halt', 'ls', 'true'],
-];
-const discModules = [
-	...['biosdisk', 'iso9660', 'part_gpt', 'part_msdos', 'fat', 'ext2', 'search', 'search_fs_file', 'search_fs_uuid'],
-	'loadenv',
-];
-const netModules = [
-	'pxe',
-	'tftp',
-	'http',
-	'net',
-	'regexp',
-	'smbios',
-	'biosdisk',
-	'part_gpt',
-	'ext2',
-	'search',
-	'search_label',
-];
-
-/** GRUB for BIOS: one that is on the medium, and one that a network card fetches. */
-async function makeBiosImages(modules: string, folder: string): Promise<void> {
-	const make = (format: string, prefix: string, file: string, own: readonly string[]) => {
-		const options = ['--directory', modules, '--format', format, '--prefix', prefix, '--output', join(folder, file)];
-		return run(['grub-mkimage', ...options, ...commonModules, ...own]);
-	};
-	await make('i386-pc-eltorito', '/boot/grub', 'bios.img', discModules);
-	await make('i386-pc-pxe', '(pxe)/grub', 'bringup.pxe', netModules);
-}
-
-/** A FAT image with shim and GRUB, and room for the log of a failed install. */
-async function makeEfiImage(folder: string, epoch: number): Promise<void> {
-	const image = join(folder, 'efi.img');
-	const env = {SOURCE_DATE_EPOCH: String(epoch), MTOOLS_SKIP_CHECK: '1'};
-	await run(
-		['mformat', '-C', '-i', image, '-T', '32768', '-h', '64', '-s', '32', '-N', '62726e67', '-v', 'BRINGUP', '::'],
-		{env},
-	);
-	await run(['mmd', '-i', image, '::EFI', '::EFI/BOOT'], {env});
-	for (const [from, to] of [
-		['shimx64.efi.signed', 'BOOTX64.EFI'],
-		['gcdx64.efi.signed', 'grubx64.efi'],
-		['mmx64.efi.signed', 'mmx64.efi'],
-	] as const) {
-		await run(['mcopy', '-m', '-i', image, join(folder, from), `::EFI/BOOT/${to}`], {env});
-	}
+	await makeBootFiles(root, folder, epoch);
 }
 
 /**
@@ -244,8 +185,7 @@ export async function buildRootfs(
 		const onLine = (line: string) => options.onProgress(line.replace(/^I: /, ''));
 		await pipe(make, pack, {env, log: options.log, onLine, signal: options.signal});
 		await rm(join(work, 'repository'), {recursive: true});
-		await extractBootFiles(squashfs, packages, folder, work);
-		await makeEfiImage(folder, options.epoch);
+		await extractBootFiles(squashfs, packages, folder, work, options.epoch);
 		await runLong(['cp', '--reflink=auto', squashfs, join(folder, '10-base.squashfs')]);
 	});
 }

@@ -12,6 +12,9 @@ export const buildIsoCommand: CliCommand = {
   --profile NAME   a name in ./profiles or shipped with bringup, or a path
   --out FILE.iso   default: out/NAME.iso; its .sha256, .manifest.json and .log go beside it
   --engine NAME    own (default), or live-build: Debian's lb config and lb build on the rendered tree, as root
+
+The profile says who installs: install.method is image, or debian-installer.
+
 ${buildHelp}`,
 	async run(argv, surroundings) {
 		const options = {...buildOptions, engine: {type: 'string', default: 'own'}} as const;
@@ -24,7 +27,14 @@ ${buildHelp}`,
 		const place = {default: defaultIso, check: prepareOutput};
 		const prepared = await prepareBuild(values, place, progress, surroundings);
 		const {profile, out: iso} = prepared;
-		const build = values.engine === 'own' ? buildIso : (await import('../build/live-build.ts')).buildWithLiveBuild;
+		const installer = profile.fields.install.method === 'debian-installer';
+		if (installer && values.engine !== 'own')
+			throw new UsageError('--engine live-build makes an image; the profile says method: debian-installer');
+		const build = installer
+			? (await import('../build/installer/installer.ts')).buildInstallerIso
+			: values.engine === 'own'
+				? buildIso
+				: (await import('../build/live-build.ts')).buildWithLiveBuild;
 		const {buildId, made} = await build(profile, await renderTree(profile), {...prepared.options, iso});
 		await prepared.tell();
 		const seconds = ((performance.now() - began) / 1000).toFixed(1);

@@ -47,8 +47,10 @@ export const plan: CliCommand = {
 		if (needsKey) surroundings.err.write(noteKey);
 		const machine = machineSchema.parse(makeMachine(profile));
 		const plans = [];
-		for (const [sequence, phases] of Object.entries(sequences)) {
-			const planned = await planSequence(phases, machine, probe).catch(error => {
+		// What follows the partitioner of debian-installer can only be planned behind it.
+		const begin = profile.fields.install.method === 'image' ? 'install' : 'choose';
+		for (const sequence of [begin, 'provision'] as const) {
+			const planned = await planSequence(sequences[sequence], machine, probe).catch(error => {
 				// On this machine the sequence would stop here, and say this.
 				throw new UserError(`${sequence} would stop: ${error.message}`, {cause: error});
 			});

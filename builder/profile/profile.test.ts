@@ -246,7 +246,7 @@ test('profiles extend each other field by field, lists are replaced, and a fault
 		const {fields} = await loadProfile(join(folder, 'p.yaml'));
 		t.deepEqual(fields.debian.packages, ['jq']);
 		t.is(fields.debian.release, 'bookworm');
-		t.deepEqual(fields.install, {disk: {minSize: '16G'}, filesystem: 'ext4', wipe: 'any'});
+		t.deepEqual(fields.install, {method: 'image', disk: {minSize: '16G'}, filesystem: 'ext4', wipe: 'any'});
 	});
 });
 

@@ -21,6 +21,13 @@ const debian = z
 			.min(1)
 			.default(['main', 'non-free-firmware']),
 		packages: z.array(packageName).default([]).describe('Debian packages beside those that the phases need'),
+		installerLock: z
+			.string()
+			.min(1)
+			.optional()
+			.describe(
+				'for `method: debian-installer`, a file that pins which one; `bringup lock-installer` makes it; without it, the newest that the mirror has',
+			),
 		proxy: z.url().optional().describe('HTTP proxy that the build downloads through; the machine does not get it'),
 	})
 	.prefault({})

@@ -17,6 +17,8 @@ export const folders = {
 	chroot: 'config/includes.chroot/',
 	/** Files of the medium itself. */
 	binary: 'config/includes.binary/',
+	/** Files of debian-installer's initramfs. */
+	installer: 'config/includes.installer/',
 	hooks: 'config/hooks/normal/',
 	lists: 'config/package-lists/',
 	/** What machines fetch that boot over the network. */
@@ -25,11 +27,13 @@ export const folders = {
 
 function escapingOf(path: string): Escaping {
 	if (path.endsWith('grub.cfg')) return 'grub';
-	return /^auto\/|\.hook\.(chroot|binary)$|\/etc\/default\/|\/usr\/bin\//.test(path) ? 'shell' : 'line';
+	return /^auto\/|\.hook\.(chroot|binary)$|\/etc\/default\/|\/usr\/bin\/|\.installer\/.*lib\//.test(path)
+		? 'shell'
+		: 'line';
 }
 
 function modeOf(path: string): number {
-	return /^auto\/|\.hook\.(chroot|binary)$|\/usr\/bin\//.test(path) ? 0o755 : 0o644;
+	return /^auto\/|\.hook\.(chroot|binary)$|\/usr\/bin\/|\.installer\/.*lib\//.test(path) ? 0o755 : 0o644;
 }
 
 /** What the machine reads; its schema is the machine's. Secrets stay references: the build puts their values into files of their own. */

@@ -36,17 +36,55 @@ export function listImagePackages(fields: CompleteProfile['fields']): string[] {
 	return [...new Set(all)].sort();
 }
 
+/** What only the image needs; and what debian-installer takes by itself, for the firmware that it runs under. */
+const notInstalled = [
+	'live-boot',
+	'squashfs-tools',
+	'grub-efi-amd64',
+	'grub-efi-amd64-signed',
+	'shim-signed',
+	'grub-pc-bin',
+];
+
+/** The Debian packages that debian-installer is asked for, sorted. */
+export function listInstallerPackages(fields: CompleteProfile['fields']): string[] {
+	return listImagePackages(fields).filter(name => !notInstalled.includes(name));
+}
+
+/** What the kernel of the medium is told: of live-boot's system, or of debian-installer, which reads the preseed in its initramfs. */
+function listBootWords({install, machine}: CompleteProfile['fields']): string[] {
+	const consoles = machine.consoles.map(console => `console=${console}`);
+	return install.method === 'image'
+		? ['boot=live', 'noeject', 'systemd.unit=bringup-install.target', ...consoles]
+		: ['bringup.installer', 'auto=true', 'priority=critical', 'DEBIAN_FRONTEND=text', ...consoles];
+}
+
+/**
+ * The partitions of partman-auto, in its own words (partman-auto-recipe.txt), sizes in decimal megabytes: BIOS boot, ESP,
+ * root, by the same numbers as the other road's.
+ */
+const recipe = [
+	'bringup ::',
+	'1 1 1 free $iflabel{ gpt } $reusemethod{ } method{ biosgrub } .',
+	'537 537 537 free $iflabel{ gpt } $reusemethod{ } method{ efi } format{ } .',
+	'4000 8000 -1 ext4 method{ format } format{ } use_filesystem{ } filesystem{ ext4 } label{ bringup-root } mountpoint{ / } .',
+].join(' ');
+
 /** The names that templates use. */
 export function makeView({name, fields}: CompleteProfile): View {
 	const {debian, machine, identity} = fields;
 	const consoles = machine.consoles.map(console => `console=${console}`);
-	const bootWords = ['boot=live', 'noeject', 'systemd.unit=bringup-install.target', ...consoles];
+	const bootWords = listBootWords(fields);
 	return {
 		release: debian.release,
 		mirror: debian.mirror,
 		securityMirror: debian.securityMirror,
 		components: debian.components.join(' '),
 		packages: listImagePackages(fields),
+		installerPackages: listInstallerPackages(fields),
+		installerLocale: /^C(\.|$)/.test(identity.locale) ? 'en_US.UTF-8' : identity.locale,
+		timezone: identity.timezone,
+		recipe,
 		locale: identity.locale,
 		consoleArguments: consoles.join(' '),
 		bootWords,

@@ -1,63 +1,16 @@
-import {readFileSync} from 'node:fs';
 import test from 'ava';
-import {installSchema, listBlockDevices} from '../disks.ts';
+import {type installSchema, listBlockDevices} from '../disks.ts';
 import {mountsOf} from '../folders.test.machine.ts';
-import {type Layout, readLayout, unfinishedName} from '../layout.ts';
-import type {Phase, Probe, Step} from '../phase.ts';
-import {probeRecord, type RecordedMachine} from '../record.ts';
+import {readLayout, unfinishedName} from '../layout.ts';
+import type {Phase} from '../phase.ts';
+import {probeRecord} from '../record.ts';
 import {bootloader} from './bootloader.ts';
 import {disk} from './disk.ts';
 import {format} from './format.ts';
+import {commandsOf, config, device, layout, machine, made, signatures, table} from './install.test.machine.ts';
 import {partition} from './partition.ts';
 import {seal} from './seal.ts';
 import {unpack} from './unpack.ts';
-
-const blank = JSON.parse(readFileSync('firstboot/machines/blank.json', 'utf8')) as RecordedMachine;
-const device = '/dev/disk/by-diskseq/1';
-const signatures = (path: string) => `wipefs --no-act --json ${path}`;
-const config = installSchema.parse({disk: {minSize: '16G'}});
-
-/** The blank machine with other answers; undefined takes one away. */
-function machine(commands: Record<string, unknown>, files: Record<string, string> = {}): Probe {
-	return probeRecord({commands: {...blank.commands, ...commands}, files: {...blank.files, ...files}});
-}
-
-const layout: Layout = await readLayout(machine({}), {
-	serial: 'S0EXAMPLE000001',
-	wwids: ['eui.0025385b01400001'],
-} as never);
-
-function table({id = layout.tableId, name = unfinishedName, uuid = layout.rootPartUuid} = {}): Record<string, unknown> {
-	return {
-		[signatures(device)]: {
-			signatures: [
-				{type: 'gpt', uuid: null},
-				{type: 'PMBR', uuid: null},
-			],
-		},
-		[`sfdisk --json ${device}`]: {
-			partitiontable: {
-				label: 'gpt',
-				id: id.toUpperCase(),
-				partitions: [
-					{node: `${device}-part1`, name: 'bringup-bios', uuid: 'AA'},
-					{node: `${device}-part2`, name: 'bringup-esp', uuid: layout.espPartUuid.toUpperCase()},
-					{node: `${device}-part3`, name, uuid: uuid.toUpperCase()},
-				],
-			},
-		},
-	};
-}
-
-const made = {
-	[signatures(`${device}-part3`)]: {signatures: [{type: 'ext4', uuid: layout.rootUuid, label: 'bringup-root'}]},
-	[signatures(`${device}-part2`)]: {
-		signatures: [{type: 'vfat', uuid: layout.espVolumeId.toUpperCase().replace(/^.{4}/, '$&-'), label: 'BRINGUP-ESP'}],
-	},
-};
-
-const commandsOf = (steps: readonly Step[]) =>
-	steps.map(step => (step.do === 'run' ? step.command.join(' ') : step.do));
 
 test('a blank disk is partitioned, and no old signature is erased', async t => {
 	const steps = await partition.plan(config, machine({}));

@@ -1,0 +1,64 @@
+import {mkdir, rename, rm, stat} from 'node:fs/promises';
+import {basename, join} from 'node:path';
+import {ProgramError, runLong} from '../../run.ts';
+import {digestFile} from '../cache.ts';
+import type {Index} from '../packages.ts';
+
+/** A file of the archive's pool. */
+export interface PoolFile {
+	/** Below the mirror: pool/main/… */
+	file: string;
+	/** Hexadecimal; without it the mirror is trusted once, and what it gave is pinned. */
+	sha256?: string | undefined;
+}
+
+/** The value of a field of a stanza. */
+export function readField(stanza: string, name: string): string {
+	return new RegExp(`^${name}: (.*)$`, 'm').exec(stanza)?.[1] ?? '';
+}
+
+/** Where the cache keeps a file of the pool. */
+export const poolPath = (cache: string, file: string) => join(cache, 'packages', basename(file));
+
+async function isThere(path: string, sha256: string | undefined): Promise<boolean> {
+	const found = await stat(path).catch(() => undefined);
+	return found !== undefined && sha256 !== undefined && (await digestFile(path)) === sha256;
+}
+
+/** Downloads files of the pool with apt's own downloader; gives those that the mirror does not have, or has otherwise. */
+export async function fetchPoolFiles<File extends PoolFile>(
+	index: Index,
+	files: readonly File[],
+	{cache, signal}: {cache: string; signal: AbortSignal},
+): Promise<File[]> {
+	await mkdir(join(cache, 'packages'), {recursive: true});
+	const missing: File[] = [];
+	for (const wanted of files) if (!(await isThere(poolPath(cache, wanted.file), wanted.sha256))) missing.push(wanted);
+	if (missing.length === 0) return [];
+	const mirror = index.debian.mirror.replace(/\/$/, '');
+	const part = ({file}: File) => `${poolPath(cache, file)}.${process.pid}`;
+	const triples = missing.flatMap(wanted => [
+		`${mirror}/${wanted.file}`,
+		part(wanted),
+		wanted.sha256 === undefined ? '' : `SHA256:${wanted.sha256}`,
+	]);
+	// It goes on after one that fails, and what came is looked at here.
+	await runLong(['/usr/lib/apt/apt-helper', 'download-file', ...triples], {
+		env: {APT_CONFIG: join(index.folder, 'apt.conf')},
+		signal,
+	}).catch(error => {
+		if (!(error instanceof ProgramError) || signal.aborted) throw error;
+	});
+	const failed: File[] = [];
+	for (const wanted of missing) {
+		const path = part(wanted);
+		const came = (await stat(path).catch(() => undefined))?.isFile() ?? false;
+		const right = came && (wanted.sha256 === undefined || (await digestFile(path)) === wanted.sha256);
+		if (right) await rename(path, poolPath(cache, wanted.file));
+		else {
+			failed.push(wanted);
+			await rm(path, {force: true});
+		}
+	}
+	return failed;
+}

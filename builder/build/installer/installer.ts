@@ -1,0 +1,279 @@
+import {chmod, copyFile, mkdir, readFile, rm, stat, writeFile} from 'node:fs/promises';
+import {basename, dirname, join} from 'node:path';
+import {withFolder} from '../../folder.ts';
+import type {CompleteProfile} from '../../profile/complete.ts';
+import {ProfileError} from '../../profile/faults.ts';
+import {placeFacts} from '../../profile/profile.ts';
+import {type FileTree, folders, writeTree} from '../../render/tree.ts';
+import {listInstallerPackages} from '../../render/view.ts';
+import {checkPrograms, run, UserError} from '../../run.ts';
+import {fetchAssets} from '../assets.ts';
+import {type BuildOptions, makeOnce, placeIso} from '../build.ts';
+import {buildBundle} from '../bundle.ts';
+import {type CacheEntry, digestFile, digestOf, discardEntry, fetchEntry} from '../cache.ts';
+import {type Contents, listIsoArguments, writeIso} from '../iso.ts';
+import {packFiles} from '../layer.ts';
+import {readTools} from '../manifest.ts';
+import {listTopLayer, type TopLayer} from '../medium.ts';
+import {checkPackages, downloadPackages, type Index, openIndex, type Package, resolvePackages} from '../packages.ts';
+import type {PartsOptions} from '../parts.ts';
+import {checkFiles} from '../repository.ts';
+import {environmentPackages, makeEnvironment, smallRoot} from './environment.ts';
+import {appendFiles} from './initramfs.ts';
+import {fetchInstaller, type InstallerLock, lockSchema, resolveInstaller} from './lock.ts';
+import {makePool, type Pool} from './pool.ts';
+
+/** The programs that building a medium of debian-installer runs. */
+export const installerPrograms = [
+	...['apt-get', 'apt-cache', 'flock', 'setpriv', 'dpkg-deb', 'tar', 'cpio', 'find', 'touch'],
+	...['grub-mkimage', 'mformat', 'mmd', 'mcopy', 'xorriso', 'openssl'],
+];
+
+/** What debian-installer installs by itself, with whatever else it depends on. Two boot loaders exclude each other. */
+const itsOwn = ['busybox', 'zstd', 'initramfs-tools', 'linux-image-amd64', 'locales', 'efibootmgr', 'usr-is-merged'];
+const bootLoaders = [['grub-efi-amd64', 'grub-efi-amd64-signed', 'shim-signed'], ['grub-pc']];
+
+/** All that a medium of debian-installer is put together from. */
+export interface InstallerParts {
+	profile: CompleteProfile;
+	tree: FileTree;
+	index: Index;
+	lock: InstallerLock;
+	environment: CacheEntry;
+	packages: Package[];
+	pool: Pool;
+	/** Files by digest. */
+	assets: ReadonlyMap<string, string>;
+	left: readonly string[];
+	top: TopLayer;
+	epoch: number;
+}
+
+/** The lock that the profile names. Throws a UserError when it is not one for its release. */
+async function readLock(profile: CompleteProfile): Promise<InstallerLock | undefined> {
+	const {installerLock, release} = profile.fields.debian;
+	if (installerLock === undefined) return undefined;
+	const path = join(profile.source.folderOf(['debian', 'installerLock']), installerLock);
+	const text = await readFile(path, 'utf8').catch(() => {
+		throw new UserError(`there is no ${path}; make it with: bringup lock-installer --profile … --out ${path}`);
+	});
+	const lock = lockSchema.safeParse(parse(text));
+	if (!lock.success)
+		throw new UserError(`${path} is no lock of an installer; make it anew with: bringup lock-installer`);
+	if (lock.data.release !== release)
+		throw new UserError(`${path} pins an installer of ${lock.data.release}, and the profile says ${release}`);
+	return lock.data;
+}
+
+function parse(text: string): unknown {
+	try {
+		return JSON.parse(text);
+	} catch {
+		return undefined;
+	}
+}
+
+/** The packages of the pool: for the system and for debian-installer, once for each boot loader. */
+async function resolvePool(profile: CompleteProfile, index: Index): Promise<Package[][]> {
+	const faults = await checkPackages(index, profile.fields.debian.packages);
+	if (faults.length > 0) throw new ProfileError(placeFacts(faults, profile.source));
+	const names = [...listInstallerPackages(profile.fields), ...itsOwn];
+	return Promise.all(bootLoaders.map(loaders => resolvePackages(index, [...names, ...loaders])));
+}
+
+/** Fetches or makes all parts; everything is checked against its digest. */
+export async function gatherInstaller(
+	profile: CompleteProfile,
+	tree: FileTree,
+	options: PartsOptions,
+): Promise<InstallerParts> {
+	const {cache, refresh, progress, signal} = options;
+	const indexOptions = {cache, refresh, say: progress.say, signal};
+	const {debian} = profile.fields;
+	const index = await openIndex(debian, indexOptions);
+	const sets = await resolvePool(profile, index);
+	const packages = [...new Map(sets.flat().map(item => [item.file, item])).values()];
+	const epoch = options.epoch ?? index.epoch;
+	const wanted = await readLock(profile);
+	const lock = await progress.stage('installer', async update => {
+		if (wanted !== undefined) await fetchInstaller(index, wanted, indexOptions);
+		const chosen =
+			wanted ??
+			(await withFolder(join(cache, 'installer'), work =>
+				resolveInstaller(debian, {udebs: new Map()}, work, indexOptions),
+			));
+		update(`${basename(chosen.netboot.file)}, ${chosen.udebs.length} udebs`);
+		return chosen;
+	});
+	const own = await resolvePackages(index, environmentPackages);
+	await progress.stage('packages', async update => {
+		for (const set of [...sets, own]) {
+			await downloadPackages(index, set, indexOptions);
+			await checkFiles(index, set, indexOptions);
+		}
+		update(`${packages.length} packages, ${(packages.reduce((sum, {size}) => sum + size, 0) / 1e6).toFixed(0)} MB`);
+	});
+	const key = digestOf(['installer 1', lock, own.map(({sha256}) => sha256), epoch]).slice(0, 32);
+	const {entry: environment} = await fetchEntry(join(cache, 'installer', key), folder =>
+		progress.stage('initramfs', () => makeEnvironment(lock, own, folder, {cache, epoch})),
+	);
+	await checkPreseed(tree, environment.folder);
+	const {files: assets, left} = await fetchAssets(options.assets, {
+		cache,
+		proxy: debian.proxy,
+		say: progress.say,
+		signal,
+	});
+	const pool = makePool(debian.release, packages, lock.udebs, {cache, epoch});
+	const inputs = ['installer', key, [...pool.lists].map(([path, data]) => [path, digestOf(data)]), [...assets.keys()]];
+	const top = listTopLayer(withInstaller(tree), await buildBundle(), options.secrets, inputs);
+	return {profile, tree, index, lock, environment, packages, pool, assets, left, top, epoch};
+}
+
+/** An answer to a question that nobody asks is one that another question lacks. */
+async function checkPreseed(tree: FileTree, environment: string): Promise<void> {
+	const preseed = tree.get(`${folders.installer}preseed.cfg`)?.content ?? '';
+	const known = new Set((await readFile(join(environment, 'questions.txt'), 'utf8')).split('\n'));
+	const given = [...preseed.matchAll(/^d-i (\S+) /gm)].map(([, key = '']) => key);
+	const unknown = given.filter(key => !known.has(key));
+	if (unknown.length > 0)
+		throw new Error(`the preseed answers what this debian-installer does not ask: ${unknown.join(', ')}`);
+}
+
+/** What is in the initramfs counts for the build's number as what is on the medium does. */
+function withInstaller(tree: FileTree): FileTree {
+	const files = [...tree].filter(([path]) => path.startsWith(folders.installer) || path.startsWith(folders.hooks));
+	return new Map([...tree, ...files.map(([path, file]) => [`${folders.binary}${path}`, file] as const)]);
+}
+
+/** The initramfs of a profile: what all share, and after it preseed, scripts, and all that is the profile's alone. */
+export async function writeInitramfs(
+	{tree, top, assets, environment, epoch}: InstallerParts,
+	to: string,
+	work: string,
+): Promise<void> {
+	const merged = (await readFile(join(environment.folder, 'usr-merged'), 'utf8')).trim() === 'yes';
+	const files = new Map<string, {content: string; mode: number}>();
+	for (const [path, file] of tree) {
+		if (!path.startsWith(folders.installer)) continue;
+		const at = path.slice(folders.installer.length);
+		files.set(merged ? at.replace(/^lib\//, 'usr/lib/') : at, file);
+	}
+	const plain = (content: string) => ({content, mode: 0o644});
+	const hook = tree.get(`${folders.hooks}9000-bringup.hook.chroot`)?.content ?? '';
+	files.set('usr/lib/bringup/9000-bringup.hook.chroot', {content: hook, mode: 0o755});
+	files.set('usr/lib/bringup/build-id', plain(`${top.buildId}\n`));
+	files.set(`${smallRoot}/usr/lib/bringup/assets.txt`, plain([...assets.keys()].map(sha256 => `${sha256}\n`).join('')));
+	for (const path of ['etc/bringup/machine.json', 'etc/bringup/build-id', 'usr/lib/bringup/firstboot.cjs'])
+		files.set(`${smallRoot}/${path}`, top.files.get(path) ?? plain(''));
+	const folder = join(work, 'initramfs');
+	await mkdir(folder);
+	await writeTree(files, folder);
+	await packFiles(top.files, join(folder, smallRoot, 'usr/lib/bringup/profile.tar'), epoch);
+	await copyFile(join(environment.folder, 'initrd.img'), to);
+	await appendFiles(to, folder, epoch);
+	await chmod(to, 0o600);
+}
+
+/** The folder of the medium that its web server gives. */
+export const poolFolder = ({top}: InstallerParts) => `installer-${top.buildId}`;
+
+/** The files of the pool and the assets, by the path that they have on the medium. */
+export async function listPoolFiles(parts: InstallerParts, work: string): Promise<Map<string, string>> {
+	const {pool, assets} = parts;
+	const folder = poolFolder(parts);
+	const contents = new Map<string, string>();
+	for (const [path, data] of pool.lists) {
+		const file = join(work, path.replaceAll('/', '_'));
+		await writeFile(file, data);
+		contents.set(`${folder}/${path}`, file);
+	}
+	for (const [path, file] of pool.files) contents.set(`${folder}/${path}`, file);
+	for (const [sha256, file] of assets) contents.set(`${folder}/assets/${sha256}`, file);
+	return contents;
+}
+
+async function layOut(parts: InstallerParts, work: string): Promise<Contents> {
+	const {environment, tree, top} = parts;
+	const contents = await listPoolFiles(parts, work);
+	const put = async (path: string, content: string) => {
+		const file = join(work, path.replaceAll('/', '_'));
+		await writeFile(file, content);
+		contents.set(path, file);
+	};
+	for (const [path, {content}] of tree)
+		if (path.startsWith(folders.binary)) await put(path.slice(folders.binary.length), content);
+	await put('boot/grub/build.cfg', `set build=${top.buildId}\nset folder=/install\nset layers=\n`);
+	contents.set('boot/grub/bios.img', join(environment.folder, 'bios.img'));
+	contents.set('install/vmlinuz', join(environment.folder, 'vmlinuz'));
+	const initramfs = join(work, 'initrd.img');
+	await writeInitramfs(parts, initramfs, work);
+	contents.set('install/initrd.img', initramfs);
+	const sums = await run(['md5sum', '--', ...contents.values()]);
+	const paths = [...contents.keys()].filter(path => path !== 'boot/grub/bios.img'); // it gets its place written into it
+	const digests = new Map(sums.split('\n').map(line => [line.slice(34), line.slice(0, 32)]));
+	await put('md5sum.txt', paths.map(path => `${digests.get(contents.get(path) ?? '')}  ./${path}\n`).join(''));
+	return contents;
+}
+
+/** What an artefact of debian-installer was made from. */
+export async function describeInstaller(
+	{profile, index, lock, packages, tree, top, assets, left, epoch}: InstallerParts,
+	{progress}: Pick<PartsOptions, 'progress'>,
+	artefact: {artefact: string; sha256: string; size: number},
+) {
+	return {
+		schema: 1 as const,
+		...artefact,
+		seconds: progress.seconds,
+		profile: profile.name,
+		buildId: top.buildId,
+		release: profile.fields.debian.release,
+		mode: 'debian-installer',
+		epoch,
+		inputs: {
+			archive: index.digest,
+			installer: digestOf(lock),
+			...Object.fromEntries([...tree].map(([path, {content}]) => [path, digestOf(content)])),
+			bundle: digestOf(top.files.get('usr/lib/bringup/firstboot.cjs')?.content),
+		},
+		assets: {embedded: [...assets.keys()], leftToMachine: left},
+		packages: packages.map(({name, version, architecture, sha256}) => ({name, version, architecture, sha256})),
+		tools: await readTools(),
+		sizes: {},
+	};
+}
+
+/** Makes the ISO of Debian's own installer for a profile, which needs no network; does nothing when it stands there already. */
+export async function buildInstallerIso(
+	profile: CompleteProfile,
+	tree: FileTree,
+	options: BuildOptions,
+): Promise<{buildId: string; made: boolean}> {
+	const {iso, progress, signal, secrets, searchPath} = options;
+	await checkPrograms(installerPrograms, searchPath);
+	const log = `${iso.replace(/\.iso$/, '')}.log`;
+	await rm(log, {force: true});
+	const parts = await gatherInstaller(profile, tree, options);
+	return makeOnce(options, parts.top.buildId, () =>
+		withFolder(dirname(iso), async work => {
+			const temporary = join(work, basename(iso));
+			const sha256 = await progress.stage('iso', async update => {
+				const contents = await layOut(parts, work);
+				const {firmware} = profile.fields.machine;
+				const command = listIsoArguments(parts.environment.folder, contents, temporary, firmware, parts.epoch);
+				const onProgress = (text: string) => update(text, Number.parseFloat(text) / 100);
+				const [, whole] = await Promise.all([writeIso(command, log, onProgress, signal), parts.environment.verify()]);
+				if (!whole) {
+					await discardEntry(parts.environment.folder);
+					throw new UserError('the installer in the cache was damaged, and is removed; run this again');
+				}
+				await chmod(temporary, secrets.size > 0 ? 0o600 : 0o644);
+				update(`${((await stat(temporary)).size / 1e6).toFixed(0)} MB`);
+				return digestFile(temporary);
+			});
+			const artefact = {artefact: basename(iso), sha256, size: (await stat(temporary)).size};
+			await placeIso(temporary, iso, work, await describeInstaller(parts, options, artefact));
+		}),
+	);
+}

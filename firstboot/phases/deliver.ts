@@ -1,0 +1,59 @@
+import {assetsFolder} from '../assets.ts';
+import {chooseDisk, installSchema, target} from '../disks.ts';
+import {readLayout} from '../layout.ts';
+import {type Command, type Phase, type Probe, readMounts, type Step} from '../phase.ts';
+
+/** What the initramfs of the installer brings. */
+const archive = '/usr/lib/bringup/profile.tar';
+const assetList = '/usr/lib/bringup/assets.txt';
+const hook = '/root/9000-bringup.hook.chroot';
+
+/** Where the installer's packages come from, and the assets beside them. */
+const sourcePath = '/run/bringup/source';
+
+async function planAssets(probe: Probe): Promise<Step[]> {
+	const [source = '', list = ''] = await Promise.all([probe.read(sourcePath), probe.read(assetList)]);
+	return list
+		.split('\n')
+		.filter(Boolean)
+		.map(sha256 => ({
+			do: 'fetch',
+			url: `${source.trim()}/assets/${sha256}`,
+			sha256,
+			path: `${target}${assetsFolder}/${sha256}`,
+			mode: 0o644,
+			why: `take the asset ${sha256.slice(0, 12)} from the medium`,
+		}));
+}
+
+/** In debian-installer, when the packages are there: makes the system what the image of the other road is. */
+export const deliver: Phase<typeof installSchema> = {
+	schema: installSchema,
+	packages: ['tar', 'coreutils', 'util-linux'],
+	async plan(config, probe) {
+		const {buildId} = await readLayout(probe, await chooseDisk(config, probe));
+		const uuid = (await probe.output(['findmnt', '--noheadings', '--output', 'UUID', '--target', target])).trim();
+		// GRUB on the medium looks for either; under BIOS debian-installer mounts no EFI partition.
+		const esp = `${target}/boot/efi`;
+		const uefi = (await readMounts(probe)).includes(esp);
+		const chain = `${uefi ? esp : `${target}/var/lib`}/bringup/installed-${buildId}`;
+		const content = `set bringup_root=${uuid}\n`;
+		if ((await probe.read(chain)) === content) return [];
+		const unpack: Command = ['tar', '--extract', '--same-permissions', '--file', archive, '--directory', target];
+		return [
+			{do: 'run', command: ['mkdir', '--parents', `${target}/var/lib/bringup`], why: 'make the folder of its records'},
+			{do: 'run', command: unpack, why: "put the profile's files in place"},
+			...(await planAssets(probe)),
+			{do: 'run', command: ['chroot', target, '/bin/sh', hook], why: 'run the hook of the image'},
+			{do: 'run', command: ['rm', `${target}${hook}`], why: 'remove it'},
+			{do: 'run', command: ['chroot', target, 'update-grub'], why: 'write the boot menu'},
+			{
+				do: 'run',
+				command: ['cp', '/run/bringup/status.json', `${target}/var/lib/bringup/install.json`],
+				why: 'keep the record of this install',
+			},
+			{do: 'run', command: ['sync'], why: 'make everything durable'},
+			{do: 'write', path: chain, content, mode: 0o644, why: 'tell the medium that this disk is installed'},
+		];
+	},
+};

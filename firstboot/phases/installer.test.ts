@@ -1,0 +1,78 @@
+import test from 'ava';
+import {mountsOf} from '../folders.test.machine.ts';
+import {clear} from './clear.ts';
+import {deliver} from './deliver.ts';
+import {commandsOf, config, device, layout, machine, made, signatures, table} from './install.test.machine.ts';
+import {mark} from './mark.ts';
+
+const build = {'/etc/bringup/build-id': `${layout.buildId}\n`};
+
+test('before the partitioner an empty disk needs nothing', async t => {
+	t.deepEqual(await clear.plan(config, machine({}, build)), []);
+});
+
+test('before the partitioner foreign data is refused, and every disk is shown', async t => {
+	const foreign = machine({[signatures(device)]: {signatures: [{type: 'xfs', uuid: 'x'}]}});
+	await t.throwsAsync(clear.plan(config, foreign), {
+		message: /is not empty, and install\.wipe is empty[\s\S]*S0EXAMPLE000001[\s\S]*nothing was changed/,
+	});
+});
+
+test('what this build has begun and a power cut has ended is cleared, and so is what another never booted', async t => {
+	const begun = await clear.plan(config, machine({...table(), ...made}));
+	t.deepEqual(commandsOf(begun), [`wipefs --all ${device}`, 'udevadm settle']);
+	t.regex(begun[0]?.why ?? '', /this install has begun on it/);
+	// mkfs.fat in debian-installer gives no label.
+	const plain = {...made, [signatures(`${device}-part2`)]: {signatures: [{type: 'vfat', uuid: 'x', label: null}]}};
+	const other = machine({...table({uuid: '11111111-1111-1111-1111-111111111111'}), ...plain});
+	t.regex((await clear.plan(config, other))[0]?.why ?? '', /an install that never booted/);
+});
+
+test('a file system of somebody else in an install that never booted is kept', async t => {
+	const held = {...made, [signatures(`${device}-part3`)]: {signatures: [{type: 'ext4', uuid: 'x', label: 'photos'}]}};
+	const other = machine({...table({uuid: '11111111-1111-1111-1111-111111111111'}), ...held});
+	await t.throwsAsync(clear.plan(config, other), {message: /is not empty/});
+});
+
+const bare = table({
+	id: '22222222-2222-2222-2222-222222222222',
+	name: '',
+	uuid: '33333333-3333-3333-3333-333333333333',
+});
+
+test("the partitioner's table gets the names of an install, the identifier last", async t => {
+	const change = 'sfdisk --no-reread --no-tell-kernel';
+	t.deepEqual(commandsOf(await mark.plan(config, machine(bare))), [
+		`${change} --part-uuid ${device} 3 ${layout.rootPartUuid}`,
+		`${change} --part-uuid ${device} 2 ${layout.espPartUuid}`,
+		`${change} --part-label ${device} 3 bringup-installing`,
+		`${change} --disk-id ${device} ${layout.tableId}`,
+	]);
+	t.deepEqual(await mark.plan(config, machine(table())), []);
+});
+
+test('a table that is not what the preseed asked for is not marked', async t => {
+	await t.throwsAsync(mark.plan(config, machine({})), {message: /has made no partition 1 \(bios\) on nvme0n1/});
+});
+
+const mounted = {...build, ...mountsOf('/', '/target', '/target/boot/efi')};
+const root = {'findmnt --noheadings --output UUID --target /target': 'abcd-ef\n'};
+const chain = `/target/boot/efi/bringup/installed-${layout.buildId}`;
+
+test('the files of the profile come first, what tells the medium that it is done last', async t => {
+	const assets = {'/usr/lib/bringup/assets.txt': `${'a'.repeat(64)}\n`, '/run/bringup/source': 'http://127.0.0.1\n'};
+	const steps = await deliver.plan(config, machine(root, {...mounted, ...assets}));
+	t.regex(commandsOf(steps)[1] ?? '', /^tar --extract --same-permissions .* --directory \/target$/);
+	const fetched = steps.find(step => step.do === 'fetch');
+	t.is(fetched?.url, `http://127.0.0.1/assets/${'a'.repeat(64)}`);
+	t.is(fetched?.path, `/target/var/lib/bringup/assets/${'a'.repeat(64)}`);
+	const last = steps.at(-1);
+	t.deepEqual(last?.do === 'write' && [last.path, last.content], [chain, 'set bringup_root=abcd-ef\n']);
+	t.deepEqual(await deliver.plan(config, machine(root, {...mounted, [chain]: 'set bringup_root=abcd-ef\n'})), []);
+});
+
+test('under BIOS, where no EFI partition is mounted, the medium finds it on the root file system', async t => {
+	const steps = await deliver.plan(config, machine(root, {...build, ...mountsOf('/', '/target')}));
+	const last = steps.at(-1);
+	t.is(last?.do === 'write' ? last.path : '', `/target/var/lib/bringup/installed-${layout.buildId}`);
+});
