@@ -10,6 +10,7 @@ import {sendReport} from './fetch.ts';
 import {planStart} from './k3s-start.ts';
 import {readIpLinks} from './links.ts';
 import {networkFolder} from './networkd.ts';
+import {servePackages} from './packages-server.ts';
 import {buildIdPath, type Step} from './phase.ts';
 import {findUnreachable, readAddresses} from './reach.ts';
 import {type RecordedMachine, recordProbe} from './record.ts';
@@ -28,6 +29,7 @@ const usage = `usage: bringup status [--json]              what the last run did
        bringup start-k3s                     what K3s needs at each start (its service does so by itself)
        bringup install                       erase and install this machine (the medium does so by itself)
        bringup choose | claim | complete     the parts of it that debian-installer runs
+       bringup serve-packages FOLDER         what its packages come from there
 `;
 
 /** The sequences of the medium, and the word of the kernel's command line that only their medium has. */
@@ -217,6 +219,7 @@ async function main(argv: readonly string[]): Promise<boolean> {
 		return done;
 	}
 	if (command === 'start-k3s') return startK3s();
+	if (command === 'serve-packages') return Boolean(await servePackages(flags[0] ?? '', 80));
 	if (command === 'status') return printStatus(json);
 	if (command === 'reachable') return printReachable();
 	if (command === 'restore-network') return restoreNetwork();

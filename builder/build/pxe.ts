@@ -6,6 +6,9 @@ import {type FileTree, folders} from '../render/tree.ts';
 import {makeView} from '../render/view.ts';
 import {checkPrograms, run, runLong, UserError} from '../run.ts';
 import {digestFile, writeWhole} from './cache.ts';
+import type {Contents} from './iso.ts';
+import type {Manifest} from './manifest.ts';
+import type {TopLayer} from './medium.ts';
 import {describe, listLayers, type Parts, type PartsOptions, programs, useParts, verifyParts} from './parts.ts';
 
 export interface PxeOptions extends PartsOptions {
@@ -18,6 +21,7 @@ export interface PxeOptions extends PartsOptions {
 /** What a server reads of a netboot tree: tree.json in it. */
 export interface NetbootTree {
 	schema: 1;
+	method: 'image' | 'debian-installer';
 	profile: string;
 	buildId: string;
 	/** Seconds since 1970: the date of its files. */
@@ -30,6 +34,11 @@ export interface NetbootTree {
 	/** What the machine reads, to be changed for one machine. */
 	machine: string;
 }
+
+/** What debian-installer is told of the network; how long to wait is read before any preseed. */
+export const networkWords = [
+	...['netcfg/enable=true', 'netcfg/choose_interface=auto', 'netcfg/link_wait_timeout=30', 'netcfg/dhcp_timeout=60'],
+];
 
 /** Signed by Debian, and GRUB for BIOS: what a network card fetches first, by the name that it asks for. */
 const loaders = {
@@ -49,21 +58,57 @@ export async function checkPlace(out: string): Promise<void> {
 		throw new UserError(`${out} is there and is no netboot tree; choose another place with --out`);
 }
 
-async function writeFiles(parts: Parts, folder: string, work: string): Promise<NetbootTree> {
-	const {base, profile, tree, top} = parts;
-	const contents = await listLayers(parts, work);
+/** Copies files into a tree, by the path that they have there. */
+export async function copyInto(folder: string, contents: Contents): Promise<void> {
 	for (const [path, from] of contents) {
 		await mkdir(dirname(join(folder, path)), {recursive: true});
 		await runLong(['cp', '--reflink=auto', from, join(folder, path)]);
 		await chmod(join(folder, path), 0o644);
 	}
-	for (const [name, from] of Object.entries(loaders)) await copyFile(join(base.entry.folder, from), join(folder, name));
+}
+
+/** What every tree has: Debian's signed loaders, and GRUB's menu. `base` is where the loaders are. */
+export async function writeBoot(folder: string, base: string, tree: FileTree, variables: string): Promise<void> {
+	for (const [name, from] of Object.entries(loaders)) await copyFile(join(base, from), join(folder, name));
 	for (const [path, {content}] of tree) {
 		if (!path.startsWith(folders.pxe)) continue;
 		await mkdir(dirname(join(folder, path.slice(folders.pxe.length))), {recursive: true});
 		await writeFile(join(folder, path.slice(folders.pxe.length)), content);
 	}
-	await writeFile(join(folder, 'grub/build.cfg'), `set build=${top.buildId}\n`);
+	await writeFile(join(folder, 'grub/build.cfg'), variables);
+}
+
+/** What a tree says of itself. */
+export function describeTree(
+	profile: CompleteProfile,
+	top: TopLayer,
+	own: Pick<NetbootTree, 'epoch' | 'layers'>,
+): NetbootTree {
+	const view = makeView(profile);
+	return {
+		schema: 1,
+		method: profile.fields.install.method,
+		profile: profile.name,
+		buildId: top.buildId,
+		title: String(view['installTitle']),
+		bootWords: view['bootWords'] as readonly string[],
+		machine: top.files.get('etc/bringup/machine.json')?.content ?? '',
+		...own,
+	};
+}
+
+async function writeFiles(parts: Parts, folder: string, work: string): Promise<NetbootTree> {
+	const {base, profile, tree, top} = parts;
+	const contents = await listLayers(parts, work);
+	await copyInto(folder, contents);
+	const layersAt = `live-${top.buildId}`;
+	const words = `live-media-path=${layersAt} fetch=http://$server/${layersAt}`;
+	await writeBoot(
+		folder,
+		base.entry.folder,
+		tree,
+		`set build=${top.buildId}\nset folder=/live\nset words="${words}"\n`,
+	);
 	const names = [...contents.keys()].filter(path => path.endsWith('.squashfs'));
 	const layers = await Promise.all(
 		names.map(async path => {
@@ -73,49 +118,30 @@ async function writeFiles(parts: Parts, folder: string, work: string): Promise<N
 	);
 	const sums = layers.map(({name, sha256}) => `${sha256}  ${name}\n`).join('');
 	await writeFile(join(folder, `live-${top.buildId}/SHA256SUMS`), sums);
-	const view = makeView(profile);
-	const machine = top.files.get('etc/bringup/machine.json')?.content ?? '';
-	return {
-		schema: 1,
-		profile: profile.name,
-		buildId: top.buildId,
-		epoch: base.epoch,
-		title: String(view['installTitle']),
-		bootWords: view['bootWords'] as readonly string[],
-		layers,
-		machine,
-	};
+	return describeTree(profile, top, {epoch: base.epoch, layers});
 }
 
-/** Makes a tree that machines boot from over the network, and puts it in place at once. */
-export async function buildPxe(profile: CompleteProfile, tree: FileTree, options: PxeOptions): Promise<NetbootTree> {
-	const {out, progress, searchPath, secrets, tar} = options;
-	await checkPrograms([...programs, 'tar'], searchPath);
-	await mkdir(dirname(out), {recursive: true});
-	const log = `${out}.log`;
-	await rm(log, {force: true});
-	const made = await useParts(profile, tree, log, options, async parts =>
-		withFolder(dirname(out), async work => {
-			const folder = join(work, basename(out));
-			await mkdir(folder);
-			await chmod(folder, 0o755);
-			const written = await progress.stage('tree', async update => {
-				const [description] = await Promise.all([writeFiles(parts, folder, work), verifyParts(parts)]);
-				update(`${(description.layers.reduce((sum, {size}) => sum + size, 0) / 1e6).toFixed(0)} MB of layers`);
-				return description;
-			});
-			await writeFile(join(folder, 'tree.json'), `${JSON.stringify(written, undefined, '\t')}\n`);
-			const size = written.layers.reduce((sum, layer) => sum + layer.size, 0);
-			const sha256 = await digestFile(join(folder, 'tree.json'));
-			const manifest = await describe(parts, progress, {artefact: basename(out), sha256, size});
-			await rename(out, join(work, 'before')).catch(error => {
-				if (error.code !== 'ENOENT') throw error;
-			});
-			await rename(folder, out);
-			await writeWhole(`${out}.manifest.json`, `${JSON.stringify(manifest, undefined, '\t')}\n`);
-			return written;
-		}),
-	);
+/** Has a tree made in a folder, describes it, and puts it in place at once. */
+export async function placeTree(
+	{out, progress, tar, secrets}: PxeOptions,
+	make: (folder: string, work: string) => Promise<{written: NetbootTree; describe: Describe}>,
+): Promise<NetbootTree> {
+	const made = await withFolder(dirname(out), async work => {
+		const folder = join(work, basename(out));
+		await mkdir(folder);
+		await chmod(folder, 0o755);
+		const {written, describe} = await make(folder, work);
+		await writeFile(join(folder, 'tree.json'), `${JSON.stringify(written, undefined, '\t')}\n`);
+		const listing = await run(['du', '--summarize', '--bytes', folder]);
+		const sha256 = await digestFile(join(folder, 'tree.json'));
+		const manifest = await describe({artefact: basename(out), sha256, size: Number.parseInt(listing, 10)});
+		await rename(out, join(work, 'before')).catch(error => {
+			if (error.code !== 'ENOENT') throw error;
+		});
+		await rename(folder, out);
+		await writeWhole(`${out}.manifest.json`, `${JSON.stringify(manifest, undefined, '\t')}\n`);
+		return written;
+	});
 	if (tar) {
 		const options = ['--sort=name', '--owner=0', '--group=0', '--numeric-owner', `--mtime=@${made.epoch}`];
 		await progress.stage('tar', () =>
@@ -127,4 +153,25 @@ export async function buildPxe(profile: CompleteProfile, tree: FileTree, options
 			`${out} holds the secrets of the profile, and whoever reaches its server can read them: serve it in a network of its own`,
 		);
 	return made;
+}
+
+type Describe = (artefact: Pick<Manifest, 'artefact' | 'sha256' | 'size'>) => Promise<Manifest>;
+
+/** Makes a tree that machines boot from over the network, and puts it in place at once. */
+export async function buildPxe(profile: CompleteProfile, tree: FileTree, options: PxeOptions): Promise<NetbootTree> {
+	const {out, progress, searchPath} = options;
+	await checkPrograms([...programs, 'tar'], searchPath);
+	await mkdir(dirname(out), {recursive: true});
+	const log = `${out}.log`;
+	await rm(log, {force: true});
+	return useParts(profile, tree, log, options, parts =>
+		placeTree(options, async (folder, work) => {
+			const written = await progress.stage('tree', async update => {
+				const [description] = await Promise.all([writeFiles(parts, folder, work), verifyParts(parts)]);
+				update(`${(description.layers.reduce((sum, {size}) => sum + size, 0) / 1e6).toFixed(0)} MB of layers`);
+				return description;
+			});
+			return {written, describe: artefact => describe(parts, progress, artefact)};
+		}),
+	);
 }

@@ -20,7 +20,11 @@ ${buildHelp}`,
 		const {buildPxe, checkPlace} = await import('../build/pxe.ts');
 		const place = {default: ({name}: {name: string}) => resolve('out', `${name}-pxe`), check: checkPlace};
 		const {profile, out, options, tell} = await prepareBuild(values, place, progress, surroundings);
-		const {buildId} = await buildPxe(profile, await renderTree(profile), {...options, out, tar: values.tar ?? false});
+		const build =
+			profile.fields.install.method === 'image'
+				? buildPxe
+				: (await import('../build/installer/netboot.ts')).buildInstallerPxe;
+		const {buildId} = await build(profile, await renderTree(profile), {...options, out, tar: values.tar ?? false});
 		await tell();
 		progress.say(`${out}: build ${buildId}, in ${((performance.now() - began) / 1000).toFixed(1)} s`);
 		return 0;

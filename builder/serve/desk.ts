@@ -30,6 +30,14 @@ const reported = z.looseObject({
 	failure: z.looseObject({phase: z.string(), message: z.string()}).optional(),
 });
 
+/** What one machine has for itself: its machine.json, and the layer that holds it. */
+export interface OwnLayer {
+	file: string;
+	size: number;
+	sha256: string;
+	machine: string;
+}
+
 export interface DeskOptions {
 	/** Of the HTTP server, with its port. */
 	address: string;
@@ -38,7 +46,7 @@ export interface DeskOptions {
 	/** Where the entries are kept. */
 	folder: string;
 	/** The layer of each machine that gives it its name, by its name. */
-	layers: ReadonlyMap<string, {file: string; size: number; sha256: string}>;
+	layers: ReadonlyMap<string, OwnLayer>;
 	onChange(name: string, entry: Entry): void;
 	onUnknown(identity: Identity): void;
 }
@@ -114,6 +122,7 @@ export class Desk {
 			return {text: layers.map(({name, sha256}) => `${sha256}  ${name}\n`).join('')};
 		}
 		if (file === layerName) return own;
+		if (file === 'machine.json') return own && {text: own.machine};
 		return tree && this.#files.get(`/trees/${machine.profile}/live-${tree.buildId}/${file}`);
 	}
 

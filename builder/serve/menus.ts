@@ -1,5 +1,5 @@
 import {renderUnicodeCompact} from 'uqr';
-import type {NetbootTree} from '../build/pxe.ts';
+import {type NetbootTree, networkWords} from '../build/pxe.ts';
 import type {Identity} from './machines.ts';
 
 /** GRUB's single quotes cannot hold one (GRUB manual, Quoting); nor may a line end in a value. */
@@ -28,17 +28,23 @@ export function formatFirstMenu(address: string): string {
 
 /** Installs. `own` is the folder of this machine on the server, where its layers and its report go. */
 export function formatInstall(tree: NetbootTree, name: string, address: string, token: string): string {
-	const words = [
-		`live-media-path=live-${tree.buildId}`,
-		`fetch=http://${address}/machines/${name}`,
-		'BOOTIF=01-$net_default_mac',
-		`bringup.report=http://${address}/report/${name}/${token}`,
-	];
+	const own = `http://${address}/machines/${name}`;
+	const source = {
+		image: [`live-media-path=live-${tree.buildId}`, `fetch=${own}`],
+		'debian-installer': [
+			`mirror/http/hostname=${address}`,
+			`mirror/http/directory=/trees/${tree.profile}/installer-${tree.buildId}`,
+			...networkWords,
+			`bringup.machine=${own}/machine.json`,
+		],
+	}[tree.method];
+	const words = [...source, 'BOOTIF=01-$net_default_mac', `bringup.report=http://${address}/report/${name}/${token}`];
+	const folder = `(http,${address})/trees/${tree.profile}/${tree.method === 'image' ? 'live' : 'install'}`;
 	return [
 		header,
 		`echo ${quote(`bringup: ${name}: ${tree.title}, build ${tree.buildId}`)}`,
-		`linux (http,${address})/trees/${tree.profile}/live/vmlinuz ${words.join(' ')} ${tree.bootWords.map(quote).join(' ')}`,
-		`initrd (http,${address})/trees/${tree.profile}/live/initrd.img`,
+		`linux ${folder}/vmlinuz ${words.join(' ')} ${tree.bootWords.map(quote).join(' ')}`,
+		`initrd ${folder}/initrd.img`,
 		'boot',
 		'',
 	].join('\n');

@@ -19,6 +19,7 @@ const machines = {
 };
 const tree = {
 	schema: 1 as const,
+	method: 'image' as 'image' | 'debian-installer',
 	profile: 'node',
 	buildId: '0123456789abcdef',
 	epoch: 0,
@@ -38,14 +39,16 @@ async function inFolder<T>(use: (folder: string) => Promise<T>): Promise<T> {
 	}
 }
 
-function makeDesk(folder: string, said: string[] = [], given: typeof machines = machines): Desk {
+function makeDesk(folder: string, said: string[] = [], given: typeof machines = machines, method = tree.method): Desk {
 	return new Desk(
 		{
 			address: '192.0.2.1:8080',
 			machines: given,
-			trees: new Map([['node', tree]]),
+			trees: new Map([['node', {...tree, method}]]),
 			folder: join(folder, 'state'),
-			layers: new Map([['web-1', {file: join(folder, 'layer'), size: 3, sha256: 'b'.repeat(64)}]]),
+			layers: new Map([
+				['web-1', {file: join(folder, 'layer'), size: 3, sha256: 'b'.repeat(64), machine: '{"own":1}'}],
+			]),
 			onChange: (name, {state, failure}: Entry) => said.push([name, state, failure].filter(Boolean).join(' ')),
 			onUnknown: ({mac}) => said.push(`unknown ${mac}`),
 		},
@@ -240,3 +243,20 @@ test('in a log a change is a line', t => {
 	board.end();
 	t.is(text(), 'web-1: booting\nhello\nweb-1: failed: phase disk: no disk\n');
 });
+
+test("a machine that debian-installer installs gets its packages' place, how long to wait, and its own machine.json", t =>
+	inFolder(async folder => {
+		const desk = makeDesk(folder, [], machines, 'debian-installer');
+		const menu = (await textOf(desk, '/boot/52:54:00:62:75:01/-')) ?? '';
+		t.regex(
+			menu,
+			/^linux \(http,192\.0\.2\.1:8080\)\/trees\/node\/install\/vmlinuz mirror\/http\/hostname=192\.0\.2\.1:8080 /m,
+		);
+		t.regex(menu, /mirror\/http\/directory=\/trees\/node\/installer-0123456789abcdef netcfg\/enable=true/);
+		t.regex(
+			menu,
+			/netcfg\/dhcp_timeout=60 bringup\.machine=http:\/\/192\.0\.2\.1:8080\/machines\/web-1\/machine\.json/,
+		);
+		t.regex(menu, /^initrd \(http,192\.0\.2\.1:8080\)\/trees\/node\/install\/initrd\.img$/m);
+		t.is(await textOf(desk, '/machines/web-1/machine.json'), '{"own":1}');
+	}));

@@ -7,7 +7,7 @@ import type {NetbootTree} from '../build/pxe.ts';
 import {withFolder} from '../folder.ts';
 import {checkPrograms, start, UserError} from '../run.ts';
 import type {Board} from './board.ts';
-import {Desk, type PlacedTree} from './desk.ts';
+import {Desk, type OwnLayer, type PlacedTree} from './desk.ts';
 import {findPlace, formatDnsmasq} from './dnsmasq.ts';
 import {loadMachines, type Machines} from './machines.ts';
 import {formatFirstMenu} from './menus.ts';
@@ -56,7 +56,7 @@ async function listFiles(trees: Iterable<PlacedTree>): Promise<Map<string, {file
 
 /** The layer by which a machine has its name. */
 async function makeLayers(machines: Machines, trees: ReadonlyMap<string, PlacedTree>, folder: string) {
-	const layers = new Map<string, {file: string; size: number; sha256: string}>();
+	const layers = new Map<string, OwnLayer>();
 	for (const [name, {profile}] of Object.entries(machines)) {
 		const tree = trees.get(profile) as PlacedTree;
 		const machine = JSON.parse(tree.machine) as {identity: object};
@@ -64,7 +64,7 @@ async function makeLayers(machines: Machines, trees: ReadonlyMap<string, PlacedT
 		const content = `${JSON.stringify(own, undefined, '\t')}\n`;
 		const file = join(folder, `${name}.squashfs`);
 		await buildLayer(new Map([['etc/bringup/machine.json', {content, mode: 0o644}]]), file, tree.epoch);
-		layers.set(name, {file, size: (await stat(file)).size, sha256: await digestFile(file)});
+		layers.set(name, {file, size: (await stat(file)).size, sha256: await digestFile(file), machine: content});
 	}
 	return layers;
 }

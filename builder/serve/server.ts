@@ -79,9 +79,18 @@ async function takeReport(path: string, request: IncomingMessage, {take}: Server
 	return (await take({machine, token, body})) ? 204 : 403;
 }
 
+/** Package names have characters that some clients escape and others do not. What is no escape stands for itself. */
+function decode(path: string): string {
+	try {
+		return decodeURIComponent(path);
+	} catch {
+		return path;
+	}
+}
+
 async function answer(request: IncomingMessage, response: ServerResponse, options: ServerOptions): Promise<void> {
 	// shim asks for //grubx64.efi, some versions with a backslash.
-	const path = (request.url ?? '').replace(/(\/|\\|%5[Cc])+/g, '/');
+	const path = decode(request.url ?? '').replace(/[/\\]+/g, '/');
 	if (request.method === 'POST') {
 		response.writeHead(await takeReport(path, request, options)).end();
 		return;

@@ -43,6 +43,11 @@ export const deliver: Phase<typeof installSchema> = {
 		return [
 			{do: 'run', command: ['mkdir', '--parents', `${target}/var/lib/bringup`], why: 'make the folder of its records'},
 			{do: 'run', command: unpack, why: "put the profile's files in place"},
+			{
+				do: 'run',
+				command: ['cp', '/etc/bringup/machine.json', `${target}/etc/bringup/`],
+				why: 'put machine.json in place, as the server gave it to this machine',
+			},
 			...(await planAssets(probe)),
 			{do: 'run', command: ['chroot', target, '/bin/sh', hook], why: 'run the hook of the image'},
 			{do: 'run', command: ['rm', `${target}${hook}`], why: 'remove it'},

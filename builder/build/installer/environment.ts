@@ -1,4 +1,4 @@
-import {chmod, copyFile, mkdir, rm, symlink, writeFile} from 'node:fs/promises';
+import {chmod, copyFile, mkdir, readFile, rm, symlink, writeFile} from 'node:fs/promises';
 import {dirname, join} from 'node:path';
 import {withFolder} from '../../folder.ts';
 import {pipe, run} from '../../run.ts';
@@ -33,7 +33,12 @@ async function unpackPackages(packages: readonly Package[], cache: string, root:
 		await mkdir(join(root, 'usr', name), {recursive: true});
 		await symlink(`usr/${name}`, join(root, name));
 	}
-	const options = ['--extract', '--keep-directory-symlink', '--no-same-owner', '--exclude', './usr/share/*'];
+	const options = [
+		'--extract',
+		'--keep-directory-symlink',
+		'--no-same-owner',
+		...['doc', 'man', 'locale', 'zoneinfo'].flatMap(name => ['--exclude', `./usr/share/${name}/*`]),
+	];
 	for (const {file} of packages)
 		await pipe(['dpkg-deb', '--fsys-tarfile', join(cache, 'packages', file)], ['tar', ...options, '--directory', root]);
 }
@@ -54,11 +59,19 @@ async function listLibraries(root: string, program: string): Promise<string[]> {
 	return [...listing.matchAll(/=> (\/\S+) \(/g)].map(([, path = '']) => path.slice(root.length + 1));
 }
 
+/** Modules of Node.js that Debian keeps outside of its library, which names them by path. */
+async function listNodeModules(root: string, needed: Iterable<string>): Promise<string[]> {
+	const library = [...needed].find(path => /\/libnode\.so/.test(path)) ?? 'usr/bin/node';
+	const text = await readFile(join(root, library), 'latin1');
+	return [...text.matchAll(/\/(usr\/share\/nodejs\/[\w./-]+)/g)].map(([, path = '']) => path);
+}
+
 /** A root file system of a few programs with their libraries, at the place that the initramfs gives it. */
 async function makeSmallRoot(root: string, small: string): Promise<void> {
 	const paths = programs.map(program => `usr/${program}`);
 	const needed = new Set([...paths, loader]);
 	for (const path of paths) for (const library of await listLibraries(root, path)) needed.add(library);
+	for (const path of await listNodeModules(root, needed)) needed.add(path);
 	for (const path of needed) {
 		await mkdir(dirname(join(small, path)), {recursive: true});
 		await copyFile(join(root, path), join(small, path));

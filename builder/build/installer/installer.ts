@@ -244,6 +244,13 @@ export async function describeInstaller(
 	};
 }
 
+/** Throws a UserError when a byte of what the cache has is not what it was. */
+export async function checkEnvironment({environment}: InstallerParts): Promise<void> {
+	if (await environment.verify()) return;
+	await discardEntry(environment.folder);
+	throw new UserError('the installer in the cache was damaged, and is removed; run this again');
+}
+
 /** Makes the ISO of Debian's own installer for a profile, which needs no network; does nothing when it stands there already. */
 export async function buildInstallerIso(
 	profile: CompleteProfile,
@@ -263,11 +270,7 @@ export async function buildInstallerIso(
 				const {firmware} = profile.fields.machine;
 				const command = listIsoArguments(parts.environment.folder, contents, temporary, firmware, parts.epoch);
 				const onProgress = (text: string) => update(text, Number.parseFloat(text) / 100);
-				const [, whole] = await Promise.all([writeIso(command, log, onProgress, signal), parts.environment.verify()]);
-				if (!whole) {
-					await discardEntry(parts.environment.folder);
-					throw new UserError('the installer in the cache was damaged, and is removed; run this again');
-				}
+				await Promise.all([writeIso(command, log, onProgress, signal), checkEnvironment(parts)]);
 				await chmod(temporary, secrets.size > 0 ? 0o600 : 0o644);
 				update(`${((await stat(temporary)).size / 1e6).toFixed(0)} MB`);
 				return digestFile(temporary);
