@@ -1,36 +1,19 @@
-import {mkdir, readFile, writeFile} from 'node:fs/promises';
-import {homedir} from 'node:os';
+import {readFile, writeFile} from 'node:fs/promises';
 import {join} from 'node:path';
 import test, {type ExecutionContext} from 'ava';
-import {run, type Started, start} from '../builder/run.ts';
+import {type Started, start} from '../builder/run.ts';
 import {failure, folder, makeTestDisk, startFor} from './vm.ts';
+import {askOn, buildTree, makeWire, treeOf, type Wire} from './wire.ts';
 
-const namespace = `bringup-${process.pid}`;
-const treeOf = (profile: string) => join(folder, `${profile}-pxe`);
 const state = join(folder, 'serve');
 const machinesFile = join(folder, 'machines.yaml');
+let wire: Wire;
 let server: Started | undefined;
 
-const ip = (...args: string[]) => run(['ip', '-netns', namespace, ...args]);
-
-/** A wire of our own: a bridge in a network namespace, with a tap for each machine; the workstation is 192.0.2.1. */
-test.before('a wire, a tree, and a server on it', async t => {
+test.before('a wire, trees, and a server on it', async t => {
 	t.timeout(20 * 60_000);
-	await run(['ip', 'netns', 'add', namespace]);
-	await ip('link', 'add', 'wire', 'type', 'bridge');
-	await ip('address', 'add', '192.0.2.1/24', 'dev', 'wire');
-	for (const device of ['tap-pxe', 'tap-http']) {
-		await ip('tuntap', 'add', device, 'mode', 'tap');
-		await ip('link', 'set', device, 'master', 'wire', 'up');
-	}
-	await ip('link', 'set', 'wire', 'up');
-	const home = join(folder, 'home');
-	await mkdir(home, {recursive: true});
-	const env = {HOME: home, XDG_CACHE_HOME: process.env['XDG_CACHE_HOME'] || join(homedir(), '.cache')};
-	for (const profile of ['small', 'other']) {
-		const build = ['build-pxe', '--profile', `ovmf-tests/profiles/${profile}.yaml`, '--out', treeOf(profile)];
-		await run(['npm', 'run', 'bringup', '--', ...build], {env});
-	}
+	wire = await makeWire('netboot', ['tap-pxe', 'tap-http']);
+	for (const profile of ['small', 'other']) await buildTree(profile);
 	await writeFile(
 		machinesFile,
 		[
@@ -44,13 +27,13 @@ test.before('a wire, a tree, and a server on it', async t => {
 	const options = ['--interface', 'wire', '--machines', machinesFile, '--state', state];
 	const leases = ['--lease-range', '192.0.2.100,192.0.2.150'];
 	const serve = ['node', 'dist/builder/cli.js', 'serve', ...options, ...leases, treeOf('small'), treeOf('other')];
-	server = start(['ip', 'netns', 'exec', namespace, ...serve]);
+	server = start(wire.on(...serve));
 });
 
 test.after.always('the wire goes', async t => {
 	server?.kill('SIGTERM');
 	t.log((await server?.ended)?.output ?? '');
-	await run(['ip', 'netns', 'delete', namespace]);
+	await wire.remove();
 });
 
 async function install(
@@ -68,7 +51,7 @@ async function install(
 		memory: 3072,
 		disks: [{path, format: 'qcow2', bus: 'nvme', serial: name}],
 		mac,
-		tap: {namespace, device: `tap-${boot}`, boot},
+		tap: {namespace: wire.namespace, device: `tap-${boot}`, boot},
 	});
 	const readState = async () => {
 		const text = await readFile(join(state, `${name}.json`), 'utf8').catch(() => '{}');
@@ -89,10 +72,7 @@ async function install(
 	const [summary] = await machine.waitFor(/bringup: provision done.*/, 900, failure);
 	stage(summary);
 	const [address = ''] = /192\.0\.2\.\d+/.exec(summary) ?? [];
-	const settings = ['StrictHostKeyChecking=no', 'UserKnownHostsFile=/dev/null', 'BatchMode=yes', 'LogLevel=ERROR'];
-	const options = settings.flatMap(setting => ['-o', setting]);
-	const login = ['ssh', '-i', `${treeOf(profile)}.ssh-key`, ...options, `admin@${address}`];
-	const ask = (...command: string[]) => run(['ip', 'netns', 'exec', namespace, ...login, ...command]);
+	const ask = (...command: string[]) => askOn(wire, profile, address, command);
 	t.is((await ask('hostname')).trim(), name);
 	t.regex(await ask('date', '+%Z'), zone);
 	t.regex(await ask('mokutil', '--sb-state'), /SecureBoot enabled/);

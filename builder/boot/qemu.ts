@@ -111,11 +111,12 @@ function listWire({mac, socket, listen}: {mac: string; socket: string; listen: b
 }
 
 /** The firmware tries PXE before HTTP Boot; told not to, it goes on to the other (OVMF's own words, in fw_cfg). */
-function listFirstCard({tap, mac, isolated, sshPort}: MachineOptions): string[] {
+function listFirstCard({tap, mac, isolated, sshPort, firmware}: MachineOptions): string[] {
 	if (tap)
 		return [
 			...['-netdev', `tap,id=net0,ifname=${tap.device},script=no,downscript=no`],
-			...['-device', `virtio-net-pci,netdev=net0,mac=${mac},romfile=,bootindex=0`],
+			// BIOS boots from the network by the ROM of the card, UEFI by itself.
+			...['-device', `virtio-net-pci,netdev=net0,mac=${mac},${firmware === 'bios' ? '' : 'romfile=,'}bootindex=0`],
 			...(tap.boot === 'http' ? ['-fw_cfg', 'name=opt/org.tianocore/IPv4PXESupport,string=n'] : []),
 			...['-fw_cfg', 'name=opt/org.tianocore/IPv6PXESupport,string=n'],
 		];

@@ -1,0 +1,82 @@
+import {readFile} from 'node:fs/promises';
+import test from 'ava';
+import {compare, readInstalled} from './roads.ts';
+import {buildIso, failure, findPort, makeTestDisk, startFor, writeEvidence} from './vm.ts';
+
+/** A question of debian-installer waits for ever. */
+const asked = new RegExp(`${failure.source}|!! ERROR|\\[Press enter|Prompt: |Keys: `);
+
+test.serial("Debian's own installer asks nothing, and what it installs is what the image is", async t => {
+	t.timeout(120 * 60_000);
+	const {iso, login} = await buildIso('ovmf-tests/profiles/installer.yaml');
+	const path = await makeTestDisk('installer.qcow2', '20G');
+	const other = await makeTestDisk('installer-data.qcow2', '2G');
+	const machine = await startFor(t, {
+		name: 'installer',
+		firmware: 'uefi-secure-boot',
+		disks: [
+			{path: other, format: 'qcow2', bus: 'virtio', serial: 'DATA-0001'},
+			{path, format: 'qcow2', bus: 'nvme', serial: 'NVME-0001'},
+		],
+		cdrom: iso,
+		sshPort: await findPort(),
+	});
+	const began = performance.now();
+	const said = async (text: RegExp, seconds: number) => {
+		const [line] = await machine.waitFor(text, seconds, asked);
+		t.log(`${((performance.now() - began) / 1000).toFixed(0)} s: ${line}`);
+		return line;
+	};
+	await said(/the packages of the medium are at hand/, 900);
+	await said(/bringup: choose done/, 1200);
+	await said(/bringup: claim done/, 1200);
+	await said(/bringup: complete done/, 5400);
+	t.regex(await said(/bringup: provision done.*/, 1800), /nothing left/);
+	const ask = (...command: string[]) => machine.run(login, command);
+	t.regex(await ask('mokutil', '--sb-state'), /SecureBoot enabled/);
+	t.is(await ask('systemctl', '--failed', '--no-legend'), '');
+	t.regex(await ask('sudo', 'bringup', 'plan'), /^(\S+: nothing to do\n)+$/);
+	t.is(await ask('sudo', 'wipefs', '--no-act', '--noheadings', '/dev/vda'), '');
+	const installed = await readInstalled(machine, login);
+	await writeEvidence('installer-status.json', await ask('bringup', 'status', '--json'));
+	await machine.powerOff(180);
+
+	const image = await buildIso('ovmf-tests/profiles/installer-image.yaml');
+	const twin = await startFor(t, {
+		name: 'installer-image',
+		firmware: 'uefi-secure-boot',
+		disks: [
+			{path: await makeTestDisk('installer-image.qcow2', '20G'), format: 'qcow2', bus: 'nvme', serial: 'NVME-0001'},
+		],
+		cdrom: image.iso,
+		sshPort: await findPort(),
+	});
+	await twin.waitFor(/bringup: provision done.*/, 1800, failure);
+	const differences = compare(installed, await readInstalled(twin, image.login));
+	await writeEvidence('installer-differences.json', JSON.stringify(differences, undefined, '\t'));
+	const text = await readFile('docs/installer.md', 'utf8');
+	const named = [...text.matchAll(/`([^`]+)`/g)].map(([, word = '']) => word);
+	for (const [kind, {only, missing}] of Object.entries(differences))
+		for (const line of [...only, ...missing]) {
+			const [name = ''] = line.split(' ');
+			t.true(
+				named.some(word => new RegExp(`^${word.replaceAll('*', '.*')}$`).test(name)),
+				`${kind}: ${line}`,
+			);
+		}
+	await twin.powerOff(180);
+});
+
+test.serial('a disk with data is shown and refused before the partitioner sees it', async t => {
+	t.timeout(40 * 60_000);
+	const {iso} = await buildIso('ovmf-tests/profiles/installer.yaml');
+	const machine = await startFor(t, {
+		name: 'installer-refused',
+		firmware: 'uefi-secure-boot',
+		disks: [{path: 'out/test/installer.qcow2', format: 'qcow2', bus: 'nvme', serial: 'NVME-0001'}],
+		cdrom: iso,
+		cdromFirst: true,
+	});
+	await machine.waitFor(/Boot the installed system/, 300, failure); // what it has installed itself is booted
+	await machine.waitFor(/bringup: provision done.*nothing to do/, 1200, failure);
+});

@@ -1,0 +1,52 @@
+import {mkdir} from 'node:fs/promises';
+import {homedir} from 'node:os';
+import {join} from 'node:path';
+import {run} from '../builder/run.ts';
+import {folder} from './vm.ts';
+
+/** A wire of a test's own: a bridge in a network namespace, with a tap for each machine; the workstation is 192.0.2.1. */
+export interface Wire {
+	namespace: string;
+	/** The command as it runs on this workstation, but on that wire. */
+	on(...command: string[]): [string, ...string[]];
+	remove(): Promise<void>;
+}
+
+/** Makes a wire; needs root. */
+export async function makeWire(name: string, taps: readonly string[]): Promise<Wire> {
+	const namespace = `bringup-${name}-${process.pid}`;
+	const ip = (...args: string[]) => run(['ip', '-netns', namespace, ...args]);
+	await run(['ip', 'netns', 'add', namespace]);
+	await ip('link', 'add', 'wire', 'type', 'bridge');
+	await ip('address', 'add', '192.0.2.1/24', 'dev', 'wire');
+	for (const device of taps) {
+		await ip('tuntap', 'add', device, 'mode', 'tap');
+		await ip('link', 'set', device, 'master', 'wire', 'up');
+	}
+	await ip('link', 'set', 'wire', 'up');
+	await ip('link', 'set', 'lo', 'up');
+	return {
+		namespace,
+		on: (...command) => ['ip', 'netns', 'exec', namespace, ...command],
+		remove: async () => void (await run(['ip', 'netns', 'delete', namespace])),
+	};
+}
+
+/** Where the netboot tree of a test's profile is. */
+export const treeOf = (profile: string) => join(folder, `${profile}-pxe`);
+
+/** Makes the netboot tree of a test's profile, for a person without an SSH key. */
+export async function buildTree(profile: string): Promise<void> {
+	const home = join(folder, 'home');
+	await mkdir(home, {recursive: true});
+	const env = {HOME: home, XDG_CACHE_HOME: process.env['XDG_CACHE_HOME'] || join(homedir(), '.cache')};
+	const build = ['build-pxe', '--profile', `ovmf-tests/profiles/${profile}.yaml`, '--out', treeOf(profile)];
+	await run(['npm', 'run', 'bringup', '--', ...build], {env});
+}
+
+/** Runs a program on a machine of the wire. */
+export function askOn(wire: Wire, profile: string, address: string, command: readonly string[]): Promise<string> {
+	const settings = ['StrictHostKeyChecking=no', 'UserKnownHostsFile=/dev/null', 'BatchMode=yes', 'LogLevel=ERROR'];
+	const options = settings.flatMap(setting => ['-o', setting]);
+	return run(wire.on('ssh', '-i', `${treeOf(profile)}.ssh-key`, ...options, `admin@${address}`, ...command));
+}
