@@ -65,8 +65,8 @@ function listBootWords({install, machine}: CompleteProfile['fields']): string[] 
  */
 const recipe = [
 	'bringup ::',
-	'1 1 1 free $iflabel{ gpt } $reusemethod{ } method{ biosgrub } .',
-	'537 537 537 free $iflabel{ gpt } $reusemethod{ } method{ efi } format{ } .',
+	'1 1 1 free method{ biosgrub } .',
+	'537 537 537 free method{ efi } format{ } .',
 	'4000 8000 -1 ext4 method{ format } format{ } use_filesystem{ } filesystem{ ext4 } label{ bringup-root } mountpoint{ / } .',
 ].join(' ');
 

@@ -1,5 +1,5 @@
 import {createReadStream, createWriteStream} from 'node:fs';
-import {appendFile, readdir, rm} from 'node:fs/promises';
+import {readdir, rm} from 'node:fs/promises';
 import {join, relative} from 'node:path';
 import {pipeline} from 'node:stream/promises';
 import {createGzip} from 'node:zlib';
@@ -18,5 +18,4 @@ export async function appendFiles(initramfs: string, folder: string, epoch: numb
 	await run(['cpio', '--create', ...options], {cwd: folder, input: `${paths.join('\n')}\n`});
 	await pipeline(createReadStream(archive), createGzip({level: 6}), createWriteStream(initramfs, {flags: 'a'}));
 	await rm(archive);
-	await appendFile(initramfs, Buffer.alloc(4)); // zeros between archives mean nothing
 }

@@ -30,7 +30,17 @@ export const installerPrograms = [
 ];
 
 /** What debian-installer installs by itself, with whatever else it depends on. Two boot loaders exclude each other. */
-const itsOwn = ['busybox', 'zstd', 'initramfs-tools', 'linux-image-amd64', 'locales', 'efibootmgr', 'usr-is-merged'];
+const itsOwn = [
+	'debconf-i18n',
+	'kmod',
+	'busybox',
+	'zstd',
+	'initramfs-tools',
+	'linux-image-amd64',
+	'locales',
+	'efibootmgr',
+	'usr-is-merged',
+];
 const bootLoaders = [['grub-efi-amd64', 'grub-efi-amd64-signed', 'shim-signed'], ['grub-pc']];
 
 /** All that a medium of debian-installer is put together from. */
