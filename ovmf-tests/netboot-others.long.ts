@@ -53,7 +53,7 @@ async function install(t: ExecutionContext, {name, firmware, mac, wire}: Case, a
 		return line;
 	};
 	await said(/bringup: every layer is whole/, 900);
-	await said(/bringup: install done/, 1800);
+	t.regex(await said(/bringup: install done.*/, 1800), /nothing left/);
 	await said(after, 600);
 	if (!after.source.includes('booting its disk')) return '';
 	const summary = await said(/bringup: provision done.*/, 900);

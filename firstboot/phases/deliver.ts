@@ -1,6 +1,6 @@
 import {assetsFolder} from '../assets.ts';
 import {chooseDisk, installSchema, target} from '../disks.ts';
-import {readLayout} from '../layout.ts';
+import {partitionPath, partitions, readLayout, readSignatures} from '../layout.ts';
 import {type Command, type Phase, type Probe, readMounts, type Step} from '../phase.ts';
 
 /** What the initramfs of the installer brings. */
@@ -31,8 +31,11 @@ export const deliver: Phase<typeof installSchema> = {
 	schema: installSchema,
 	packages: ['tar', 'coreutils', 'util-linux'],
 	async plan(config, probe) {
-		const {buildId} = await readLayout(probe, await chooseDisk(config, probe));
-		const uuid = (await probe.output(['findmnt', '--noheadings', '--output', 'UUID', '--target', target])).trim();
+		const disk = await chooseDisk(config, probe);
+		const {buildId} = await readLayout(probe, disk);
+		const root = partitionPath(disk, partitions.root);
+		const uuid = (await readSignatures(probe, root)).find(({uuid}) => uuid)?.uuid;
+		if (!uuid) throw new Error(`debian-installer has made no file system on ${root}; its log says why`);
 		// GRUB on the medium looks for either; under BIOS debian-installer mounts no EFI partition.
 		const esp = `${target}/boot/efi`;
 		const uefi = (await readMounts(probe)).includes(esp);

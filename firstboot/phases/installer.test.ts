@@ -56,7 +56,7 @@ test('a table that is not what the preseed asked for is not marked', async t => 
 });
 
 const mounted = {...build, ...mountsOf('/', '/target', '/target/boot/efi')};
-const root = {'findmnt --noheadings --output UUID --target /target': 'abcd-ef\n'};
+const root = {[signatures(`${device}-part3`)]: {signatures: [{type: 'ext4', uuid: 'abcd-ef', label: 'bringup-root'}]}};
 const chain = `/target/boot/efi/bringup/installed-${layout.buildId}`;
 
 test('the files of the profile come first, what tells the medium that it is done last', async t => {
@@ -75,4 +75,9 @@ test('under BIOS, where no EFI partition is mounted, the medium finds it on the 
 	const steps = await deliver.plan(config, machine(root, {...build, ...mountsOf('/', '/target')}));
 	const last = steps.at(-1);
 	t.is(last?.do === 'write' ? last.path : '', `/target/var/lib/bringup/installed-${layout.buildId}`);
+});
+
+test('a disk without a root file system is not called installed', async t => {
+	const none = machine({[signatures(`${device}-part3`)]: {signatures: []}}, mounted);
+	await t.throwsAsync(deliver.plan(config, none), {message: /has made no file system on .*-part3/});
 });

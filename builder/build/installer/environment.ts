@@ -17,7 +17,7 @@ export const environmentPackages = [
 
 /** What bringup runs in debian-installer, which has none of it. */
 const programs = [
-	...['bin/node', 'bin/lsblk', 'sbin/wipefs', 'sbin/sfdisk', 'bin/findmnt', 'bin/dd', 'bin/cp', 'bin/rm', 'bin/ls'],
+	...['bin/node', 'bin/lsblk', 'sbin/wipefs', 'sbin/sfdisk', 'bin/dd', 'bin/cp', 'bin/rm', 'bin/ls'],
 	...['bin/mkdir', 'bin/sync', 'sbin/chroot', 'bin/ip', 'bin/grep', 'bin/udevadm', 'bin/tar', 'bin/mcopy'],
 ];
 
