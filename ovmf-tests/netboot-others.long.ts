@@ -2,15 +2,15 @@ import {mkdir, writeFile} from 'node:fs/promises';
 import {join, resolve} from 'node:path';
 import test, {type ExecutionContext} from 'ava';
 import {type Started, start} from '../builder/run.ts';
-import {failure, folder, makeTestDisk, startFor} from './vm.ts';
+import {failure, folder, makeTestDisk, question, startFor} from './vm.ts';
 import {askOn, buildTree, makeWire, treeOf, type Wire} from './wire.ts';
 
 const own = join(folder, 'netboot-others');
 
-test.before('a tree', async t => {
+test.before('trees', async t => {
 	t.timeout(20 * 60_000);
 	await mkdir(own, {recursive: true});
-	await buildTree('small');
+	for (const profile of ['small', 'installer']) await buildTree(profile);
 });
 
 /** The DHCP server that a network has anyway; told of no tree, it knows nothing of booting. */
@@ -29,15 +29,43 @@ async function startDhcp(wire: Wire, tree?: string): Promise<Started> {
 	return start(wire.on('dnsmasq', '--keep-in-foreground', '--log-facility=-', `--conf-file=${file}`));
 }
 
+/** Starts bringup serve for one machine of the wire, without leases of its own. */
+async function startServe(wire: Wire, name: string, profile: string): Promise<Started> {
+	const machines = join(own, `${name}.yaml`);
+	await writeFile(machines, `schema: 1\nmachines:\n  ${name}: { mac: "${mac}", profile: ${profile} }\n`);
+	const options = ['--interface', 'wire', '--machines', machines, '--state', join(own, `${name}.state`)];
+	return start(wire.on('node', 'dist/builder/cli.js', 'serve', ...options, treeOf(profile)));
+}
+
+const mac = '52:54:00:62:75:03';
+
 interface Case {
 	name: string;
+	profile: string;
 	firmware: 'bios' | 'uefi-secure-boot';
-	mac: string;
 	wire: Wire;
 }
 
-/** Boots a machine of the wire with an empty disk, until it has booted that disk by itself. */
-async function install(t: ExecutionContext, {name, firmware, mac, wire}: Case, after: RegExp): Promise<string> {
+/** What a machine must say until it is installed, and within which time (seconds); and what it may not say. */
+const roads = {
+	small: {
+		says: [
+			[/bringup: every layer is whole/, 900],
+			[/bringup: install done.*nothing left/, 1800],
+		],
+		never: failure,
+	},
+	installer: {
+		says: [
+			[/bringup: choose done/, 1800],
+			[/bringup: complete done.*nothing left/, 5400],
+		],
+		never: question,
+	},
+} as const;
+
+/** Boots a machine of the wire with an empty disk, until it is installed. */
+async function install(t: ExecutionContext, {name, profile, firmware, wire}: Case) {
 	const machine = await startFor(t, {
 		name,
 		firmware,
@@ -47,41 +75,41 @@ async function install(t: ExecutionContext, {name, firmware, mac, wire}: Case, a
 		tap: {namespace: wire.namespace, device: 'tap', boot: 'pxe'},
 	});
 	const began = Date.now();
+	const {says, never} = roads[profile as keyof typeof roads];
 	const said = async (text: RegExp, seconds: number) => {
-		const [line] = await machine.waitFor(text, seconds, failure);
+		const [line] = await machine.waitFor(text, seconds, never);
 		t.log(`${name}, ${((Date.now() - began) / 1000).toFixed(0)} s: ${line}`);
 		return line;
 	};
-	await said(/bringup: every layer is whole/, 900);
-	t.regex(await said(/bringup: install done.*/, 1800), /nothing left/);
-	await said(after, 600);
-	if (!after.source.includes('booting its disk')) return '';
-	const summary = await said(/bringup: provision done.*/, 900);
+	for (const [text, seconds] of says) await said(text, seconds);
+	return {machine, said};
+}
+
+/** Installs a machine by what bringup serves beside another DHCP server, and sees it boot its disk by itself. */
+async function installBeside(t: ExecutionContext, profile: string, firmware: Case['firmware']): Promise<void> {
+	t.timeout(120 * 60_000);
+	const name = `${profile}-${firmware.slice(0, 4)}`;
+	const wire = await makeWire(name, ['tap']);
+	t.teardown(() => wire.remove());
+	const dhcp = await startDhcp(wire);
+	const server = await startServe(wire, name, profile);
+	t.teardown(async () => {
+		server.kill('SIGTERM');
+		dhcp.kill('SIGTERM');
+		t.log((await server.ended).output, (await dhcp.ended).output.slice(-2000));
+	});
+	const {machine, said} = await install(t, {name, profile, firmware, wire});
+	await said(new RegExp(`bringup: ${name} is installed; booting its disk`), 900);
+	const summary = await said(/bringup: provision done.*/, 1200);
 	const [address = ''] = /192\.0\.2\.\d+/.exec(summary) ?? [];
-	t.is((await askOn(wire, 'small', address, ['hostname'])).trim(), name);
+	t.is((await askOn(wire, profile, address, ['hostname'])).trim(), name);
 	await machine.powerOff(180);
-	return summary;
 }
 
 for (const firmware of ['bios', 'uefi-secure-boot'] as const)
-	test.serial(`beside the DHCP server of the network, ${firmware} boots what bringup serves`, async t => {
-		t.timeout(40 * 60_000);
-		const wire = await makeWire(firmware, ['tap']);
-		t.teardown(() => wire.remove());
-		const dhcp = await startDhcp(wire);
-		const name = `beside-${firmware.slice(0, 4)}`;
-		const machines = join(own, `${name}.yaml`);
-		const mac = '52:54:00:62:75:03';
-		await writeFile(machines, `schema: 1\nmachines:\n  ${name}: { mac: "${mac}", profile: small }\n`);
-		const options = ['--interface', 'wire', '--machines', machines, '--state', join(own, `${name}.state`)];
-		const server = start(wire.on('node', 'dist/builder/cli.js', 'serve', ...options, treeOf('small')));
-		t.teardown(async () => {
-			server.kill('SIGTERM');
-			dhcp.kill('SIGTERM');
-			t.log((await server.ended).output, (await dhcp.ended).output.slice(-2000));
-		});
-		await install(t, {name, firmware, mac, wire}, /bringup: beside-\w+ is installed; booting its disk/);
-	});
+	test.serial(`beside the DHCP server of the network, ${firmware} boots what bringup serves`, t =>
+		installBeside(t, 'small', firmware),
+	);
 
 test.serial('any TFTP and HTTP server gives the tree', async t => {
 	t.timeout(40 * 60_000);
@@ -102,9 +130,10 @@ test.serial('any TFTP and HTTP server gives the tree', async t => {
 		t.log((await nginx.ended).output, (await dhcp.ended).output.slice(-2000));
 	});
 	// Its menu knows no machine, and would install for ever; that is why there is bringup serve.
-	await install(
-		t,
-		{name: 'static', firmware: 'uefi-secure-boot', mac: '52:54:00:62:75:04', wire},
-		/Restarting system|reboot/,
-	);
+	const {said} = await install(t, {name: 'static', profile: 'small', firmware: 'uefi-secure-boot', wire});
+	t.regex(await said(/reboot: Restarting system|reboot/, 600), /reboot/);
 });
+
+test.serial("Debian's own installer installs a machine over the network, and asks nothing", t =>
+	installBeside(t, 'installer', 'uefi-secure-boot'),
+);

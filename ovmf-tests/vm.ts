@@ -87,6 +87,9 @@ export async function startFor(t: ExecutionContext, {name, again, ...options}: S
 /** What no machine may say. */
 export const failure = /FAILED in phase|Kernel panic|emergency mode/;
 
+/** Nor debian-installer: over each question its text frontend puts the title, underlined; nobody would answer. */
+export const question = new RegExp(`${failure.source}|^-{4,}$`, 'm');
+
 /** A TCP port of 127.0.0.1 that nobody uses. */
 export async function findPort(): Promise<number> {
 	const server = createServer();

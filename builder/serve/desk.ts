@@ -101,7 +101,7 @@ export class Desk {
 		const before = entry.running?.order === machine.order ? entry.running.token : undefined;
 		const token = before ?? randomBytes(16).toString('hex');
 		await this.#change(name, {...entry, running: {order: machine.order, token}, state: 'booting'});
-		return formatInstall(tree, name, address, token);
+		return formatInstall(tree, name, identity.mac, address, token);
 	}
 
 	/** What a path gives. */

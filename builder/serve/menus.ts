@@ -27,7 +27,7 @@ export function formatFirstMenu(address: string): string {
 }
 
 /** Installs. `own` is the folder of this machine on the server, where its layers and its report go. */
-export function formatInstall(tree: NetbootTree, name: string, address: string, token: string): string {
+export function formatInstall(tree: NetbootTree, name: string, mac: string, address: string, token: string): string {
 	const own = `http://${address}/machines/${name}`;
 	const source = {
 		image: [`live-media-path=live-${tree.buildId}`, `fetch=${own}`],
@@ -38,7 +38,12 @@ export function formatInstall(tree: NetbootTree, name: string, address: string, 
 			`bringup.machine=${own}/machine.json`,
 		],
 	}[tree.method];
-	const words = [...source, 'BOOTIF=01-$net_default_mac', `bringup.report=http://${address}/report/${name}/${token}`];
+	// As PXELINUX writes it, which live-boot and netcfg read.
+	const words = [
+		...source,
+		`BOOTIF=01-${mac.replaceAll(':', '-')}`,
+		`bringup.report=http://${address}/report/${name}/${token}`,
+	];
 	const folder = `(http,${address})/trees/${tree.profile}/${tree.method === 'image' ? 'live' : 'install'}`;
 	return [
 		header,
