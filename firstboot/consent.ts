@@ -77,6 +77,9 @@ function planWipe(disk: Disk, consent: string): Step[] {
 	return devices.map(device => ({do: 'run', command: ['wipefs', '--all', device], why: `erase ${what}: ${device}`}));
 }
 
+/** Where debian-installer's road has it on record until the next boot whether the disk's content was given up. */
+export const clearedPath = '/run/bringup/cleared.txt';
+
 /** What may be done with a disk's content, and the steps to an empty disk. */
 export interface Clearance {
 	/** This build has begun here already: its table is to stay. */

@@ -8,6 +8,8 @@ export interface Partition {
 	number: number;
 	name: string;
 	uuid: string;
+	/** Lower case. */
+	type: string;
 }
 
 /** A GPT as it is on the disk, or undefined when there is none. */
@@ -29,7 +31,11 @@ export async function readSignatures(probe: Probe, path: string): Promise<Signat
 }
 
 interface SfdiskTable {
-	partitiontable: {label: string; id: string; partitions?: {node: string; name?: string; uuid?: string}[]};
+	partitiontable: {
+		label: string;
+		id: string;
+		partitions?: {node: string; name?: string; uuid?: string; type?: string}[];
+	};
 }
 
 /** The GPT of a disk, read from the disk itself. */
@@ -40,10 +46,11 @@ export async function readTable(
 ): Promise<Table | undefined> {
 	if (!signatures.some(({type}) => type === 'gpt')) return undefined;
 	const {partitiontable} = JSON.parse(await probe.output(['sfdisk', '--json', path])) as SfdiskTable;
-	const partitions = (partitiontable.partitions ?? []).map(({node, name = '', uuid = ''}) => ({
+	const partitions = (partitiontable.partitions ?? []).map(({node, name = '', uuid = '', type = ''}) => ({
 		number: Number(/(\d+)$/.exec(node)?.[1]),
 		name,
 		uuid: uuid.toLowerCase(),
+		type: type.toLowerCase(),
 	}));
 	return {id: partitiontable.id.toLowerCase(), partitions};
 }
@@ -111,6 +118,13 @@ export async function readLayout(probe: Probe, disk: Disk): Promise<Layout> {
 
 /** The partitions that every install makes, by number. */
 export const partitions = {bios: 1, esp: 2, root: 3} as const;
+
+/** Their types. */
+export const partitionTypes = {
+	bios: '21686148-6449-6e6f-744e-656564454649',
+	esp: 'c12a7328-f81f-11d2-ba4b-00a0c93ec93b',
+	root: '4f68bce3-e8cd-4db1-96e7-fbcaf984b709', // root of x86-64, Discoverable Partitions Specification
+} as const;
 
 /** The device of a partition, by a name that no other disk can get. */
 export function partitionPath(disk: Disk, number: number): string {

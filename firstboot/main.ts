@@ -266,7 +266,8 @@ async function sayError(error: unknown): Promise<void> {
 	const line = `bringup: error: ${error instanceof Error ? error.message : String(error)}`;
 	process.stderr.write(`${line}\n`);
 	// Of these nobody reads the standard error but who stands before the machine.
-	if (process.argv[2] === 'install' || process.argv[2] === 'provision')
+	const command = process.argv[2] ?? '';
+	if (command === 'provision' || command === 'serve-packages' || Object.hasOwn(ofMedium, command))
 		await findConsoles(machineProbe).then(say => say(line));
 }
 

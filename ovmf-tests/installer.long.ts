@@ -1,7 +1,9 @@
 import {readFile} from 'node:fs/promises';
+import {join} from 'node:path';
 import test from 'ava';
+import {run} from '../builder/run.ts';
 import {compare, readInstalled} from './roads.ts';
-import {buildIso, failure, findPort, makeTestDisk, question, startFor, writeEvidence} from './vm.ts';
+import {buildIso, failure, findPort, folder, makeTestDisk, question, startFor, writeEvidence} from './vm.ts';
 
 test.serial("Debian's own installer asks nothing, and what it installs is what the image is", async t => {
 	t.timeout(120 * 60_000);
@@ -64,16 +66,34 @@ test.serial("Debian's own installer asks nothing, and what it installs is what t
 	await twin.powerOff(180);
 });
 
-test.serial('a disk with data is shown and refused before the partitioner sees it', async t => {
+test.serial('with the medium left in, the machine boots what was installed', async t => {
 	t.timeout(40 * 60_000);
 	const {iso} = await buildIso('ovmf-tests/profiles/installer.yaml');
 	const machine = await startFor(t, {
-		name: 'installer-refused',
+		name: 'installer-again',
 		firmware: 'uefi-secure-boot',
-		disks: [{path: 'out/test/installer.qcow2', format: 'qcow2', bus: 'nvme', serial: 'NVME-0001'}],
+		disks: [{path: join(folder, 'installer.qcow2'), format: 'qcow2', bus: 'nvme', serial: 'NVME-0001'}],
 		cdrom: iso,
 		cdromFirst: true,
 	});
-	await machine.waitFor(/Boot the installed system/, 300, failure); // what it has installed itself is booted
-	await machine.waitFor(/bringup: provision done.*nothing to do/, 1200, failure);
+	const [summary] = await machine.waitFor(/bringup: provision done.*/, 1200, question);
+	t.regex(summary, /nothing to do/);
+});
+
+test.serial('a disk with data is shown and refused before the partitioner sees it', async t => {
+	t.timeout(40 * 60_000);
+	const {iso} = await buildIso('ovmf-tests/profiles/installer.yaml');
+	const path = await makeTestDisk('installer-refused.raw', '20G', 'raw');
+	await run(['mkfs.ext4', '-q', '-F', '-L', 'photos', path]);
+	const before = await run(['sha256sum', path]);
+	const machine = await startFor(t, {
+		name: 'installer-refused',
+		firmware: 'uefi-secure-boot',
+		disks: [{path, format: 'raw', bus: 'nvme', serial: 'NVME-0001'}],
+		cdrom: iso,
+	});
+	await machine.waitFor(/bringup: choose FAILED in phase clear/, 1200, /^-{4,}$/m);
+	await machine.waitFor(/is not empty, and install\.wipe is empty[\s\S]*photos[\s\S]*nothing was changed/, 60);
+	await machine.cut();
+	t.is(await run(['sha256sum', path]), before);
 });

@@ -5,7 +5,7 @@ import {resolveInstaller} from '../build/installer/lock.ts';
 import {withFolder} from '../folder.ts';
 import {findCacheFolder} from '../paths.ts';
 import {makeProgress} from '../progress.ts';
-import {UsageError} from '../run.ts';
+import {checkPrograms, UsageError} from '../run.ts';
 import {type CliCommand, load} from './command.ts';
 
 /** NAME=VERSION, each name once. */
@@ -42,6 +42,10 @@ when the mirror has them all; what Debian's signed index does not know is said, 
 		} as const;
 		const {values} = parseArgs({args: [...argv], options});
 		const {environment, signal} = surroundings;
+		await checkPrograms(
+			['apt-get', 'apt-cache', 'flock', 'setpriv', 'dpkg-deb', 'tar', 'cpio'],
+			environment['PATH'] ?? '',
+		);
 		const {profile} = await load(values.profile, surroundings);
 		const {debian} = profile.fields;
 		const out = resolve(values.out ?? `installer-${debian.release}.lock.json`);

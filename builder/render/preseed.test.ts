@@ -54,7 +54,7 @@ test('what a profile says cannot become an answer of its own', async t => {
 
 test('the disk is left to bringup, and nothing reaches a network', async t => {
 	const preseed = await readPreseed('node.yaml');
-	t.notRegex(preseed, /partman-auto\/disk|\/dev\//);
+	t.notRegex(preseed, /^d-i partman-auto\/(disk|method) |\/dev\//m);
 	t.regex(preseed, /^d-i partman\/early_command string \/usr\/lib\/bringup\/choose$/m);
 	t.regex(preseed, /^d-i netcfg\/enable boolean false$/m);
 	t.notRegex(preseed, /mirror\.example/);
@@ -68,7 +68,7 @@ test('the packages of the phases are asked for, and not those by which only an i
 
 test('the shell takes the scripts of the installer', async t => {
 	const scripts = [...(await render('node.yaml'))].filter(([path]) => /lib\//.test(path));
-	t.is(scripts.length, 6);
+	t.is(scripts.length, 8);
 	for (const [path, content] of scripts) {
 		await run(['sh', '-n'], {input: content});
 		t.true(content.startsWith('#!/bin/sh\n'), path);

@@ -35,7 +35,8 @@ async function readTree(folder: string): Promise<PlacedTree> {
 	const text = await readFile(join(folder, 'tree.json'), 'utf8').catch(error => {
 		throw new UserError(`${folder} is no netboot tree; make one: bringup build-pxe --profile NAME`, {cause: error});
 	});
-	return {...(JSON.parse(text) as NetbootTree), folder};
+	// A tree made before there were two methods is of the first.
+	return {method: 'image', ...(JSON.parse(text) as Omit<NetbootTree, 'method'>), folder};
 }
 
 /** Every file of the trees that may be read, by the path that is asked for. Nothing else can be. */

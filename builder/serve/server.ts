@@ -8,7 +8,7 @@ export type Resource = {file: string; size: number} | {text: string};
 export type Report = {machine: string; token: string; body: unknown};
 
 export interface ServerOptions {
-	/** Undefined where there is nothing. Paths come decoded by nobody and are only ever compared. */
+	/** Undefined where there is nothing. Paths are only ever compared. */
 	find(path: string): Promise<Resource | undefined>;
 	/** False when the report is of nobody that was asked for one. */
 	take(report: Report): Promise<boolean>;

@@ -1,7 +1,7 @@
-import {planClearance} from '../consent.ts';
+import {clearedPath, planClearance} from '../consent.ts';
 import {chooseDisk, installSchema} from '../disks.ts';
 import {readLayout} from '../layout.ts';
-import type {Phase} from '../phase.ts';
+import {type Phase, planFile} from '../phase.ts';
 
 /** In debian-installer, before its partitioner sees the disk: erases what the profile lets go, and nothing else. */
 export const clear: Phase<typeof installSchema> = {
@@ -9,8 +9,17 @@ export const clear: Phase<typeof installSchema> = {
 	packages: ['util-linux', 'udev'],
 	async plan(config, probe) {
 		const disk = await chooseDisk(config, probe);
-		const {wipe} = await planClearance(config, disk, await readLayout(probe, disk), probe);
-		if (wipe.length === 0) return [];
-		return [...wipe, {do: 'run', command: ['udevadm', 'settle'], why: 'let udev see that the disk is empty'}];
+		const {given, wipe} = await planClearance(config, disk, await readLayout(probe, disk), probe);
+		// Said once: when the disk is erased nothing tells any more that its content was given up.
+		const record =
+			(await probe.read(clearedPath)) === undefined
+				? await planFile(probe, clearedPath, given ? 'given\n' : 'empty\n', 'record whether its content was given up')
+				: [];
+		if (wipe.length === 0) return record;
+		return [
+			...record,
+			...wipe,
+			{do: 'run', command: ['udevadm', 'settle'], why: 'let udev see that the disk is empty'},
+		];
 	},
 };

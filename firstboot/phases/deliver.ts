@@ -8,6 +8,19 @@ const archive = '/usr/lib/bringup/profile.tar';
 const assetList = '/usr/lib/bringup/assets.txt';
 const hook = '/root/9000-bringup.hook.chroot';
 
+/** The installer removes most of these itself, after this: a power cut between the two would leave them for ever. */
+const leftovers = [
+	...[
+		'00AllowUnauthenticated',
+		'00CDMountPoint',
+		'00IgnoreTimeConflict',
+		'00InstallRecommends',
+		'00bringup-medium',
+		'00trustcdrom',
+	].map(name => `apt/apt.conf.d/${name}`),
+	'dpkg/dpkg.cfg.d/force-unsafe-io',
+];
+
 /** Where the installer's packages come from, and the assets beside them. */
 const sourcePath = '/run/bringup/source';
 
@@ -36,10 +49,10 @@ export const deliver: Phase<typeof installSchema> = {
 		const root = partitionPath(disk, partitions.root);
 		const uuid = (await readSignatures(probe, root)).find(({uuid}) => uuid)?.uuid;
 		if (!uuid) throw new Error(`debian-installer has made no file system on ${root}; its log says why`);
-		// GRUB on the medium looks for either; under BIOS debian-installer mounts no EFI partition.
 		const esp = `${target}/boot/efi`;
-		const uefi = (await readMounts(probe)).includes(esp);
-		const chain = `${uefi ? esp : `${target}/var/lib`}/bringup/installed-${buildId}`;
+		if (!(await readMounts(probe)).includes(esp))
+			throw new Error(`debian-installer has not mounted the EFI partition at ${esp}; its log says why`);
+		const chain = `${esp}/bringup/installed-${buildId}`; // read by GRUB on the medium
 		const content = `set bringup_root=${uuid}\n`;
 		if ((await probe.read(chain)) === content) return [];
 		const unpack: Command = ['tar', '--extract', '--same-permissions', '--file', archive, '--directory', target];
@@ -53,7 +66,11 @@ export const deliver: Phase<typeof installSchema> = {
 			},
 			...(await planAssets(probe)),
 			{do: 'run', command: ['chroot', target, '/bin/sh', hook], why: 'run the hook of the image'},
-			{do: 'run', command: ['rm', `${target}${hook}`], why: 'remove it'},
+			{
+				do: 'run',
+				command: ['rm', '--force', `${target}${hook}`, ...leftovers.map(path => `${target}/etc/${path}`)],
+				why: "remove it, and the installer's own settings of apt and dpkg",
+			},
 			{do: 'run', command: ['chroot', target, 'update-grub'], why: 'write the boot menu'},
 			{
 				do: 'run',

@@ -37,7 +37,7 @@ export function table({
 				label: 'gpt',
 				id: id.toUpperCase(),
 				partitions: [
-					{node: `${device}-part1`, name: 'bringup-bios', uuid: 'AA'},
+					{node: `${device}-part1`, name: 'bringup-bios', uuid: 'AA', type: '21686148-6449-6E6F-744E-656564454649'},
 					{node: `${device}-part2`, name: 'bringup-esp', uuid: layout.espPartUuid.toUpperCase()},
 					{node: `${device}-part3`, name, uuid: uuid.toUpperCase()},
 				],

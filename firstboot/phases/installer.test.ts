@@ -8,7 +8,10 @@ import {mark} from './mark.ts';
 const build = {'/etc/bringup/build-id': `${layout.buildId}\n`};
 
 test('before the partitioner an empty disk needs nothing', async t => {
-	t.deepEqual(await clear.plan(config, machine({}, build)), []);
+	const [record, ...rest] = await clear.plan(config, machine({}, build));
+	t.deepEqual(rest, []);
+	t.is(record?.do === 'write' && record.content, 'empty\n');
+	t.deepEqual(await clear.plan(config, machine({}, {...build, '/run/bringup/cleared.txt': 'empty\n'})), []);
 });
 
 test('before the partitioner foreign data is refused, and every disk is shown', async t => {
@@ -20,12 +23,13 @@ test('before the partitioner foreign data is refused, and every disk is shown', 
 
 test('what this build has begun and a power cut has ended is cleared, and so is what another never booted', async t => {
 	const begun = await clear.plan(config, machine({...table(), ...made}));
-	t.deepEqual(commandsOf(begun), [`wipefs --all ${device}`, 'udevadm settle']);
-	t.regex(begun[0]?.why ?? '', /this install has begun on it/);
+	t.deepEqual(commandsOf(begun), ['write', `wipefs --all ${device}`, 'udevadm settle']);
+	t.is(begun[0]?.do === 'write' && begun[0].content, 'given\n');
+	t.regex(begun[1]?.why ?? '', /this install has begun on it/);
 	// mkfs.fat in debian-installer gives no label.
 	const plain = {...made, [signatures(`${device}-part2`)]: {signatures: [{type: 'vfat', uuid: 'x', label: null}]}};
 	const other = machine({...table({uuid: '11111111-1111-1111-1111-111111111111'}), ...plain});
-	t.regex((await clear.plan(config, other))[0]?.why ?? '', /an install that never booted/);
+	t.regex((await clear.plan(config, other))[1]?.why ?? '', /an install that never booted/);
 });
 
 test('a file system of somebody else in an install that never booted is kept', async t => {
@@ -34,6 +38,10 @@ test('a file system of somebody else in an install that never booted is kept', a
 	await t.throwsAsync(clear.plan(config, other), {message: /is not empty/});
 });
 
+const blankInside = {
+	[signatures(`${device}-part2`)]: {signatures: []},
+	[signatures(`${device}-part3`)]: {signatures: []},
+};
 const bare = table({
 	id: '22222222-2222-2222-2222-222222222222',
 	name: '',
@@ -42,7 +50,11 @@ const bare = table({
 
 test("the partitioner's table gets the names of an install, the identifier last", async t => {
 	const change = 'sfdisk --no-reread --no-tell-kernel';
-	t.deepEqual(commandsOf(await mark.plan(config, machine(bare))), [
+	t.deepEqual(commandsOf(await mark.plan(config, machine({...bare, ...blankInside}))), [
+		`${change} --part-label ${device} 1 bringup-bios`,
+		`${change} --part-label ${device} 2 bringup-esp`,
+		`${change} --part-type ${device} 2 c12a7328-f81f-11d2-ba4b-00a0c93ec93b`,
+		`${change} --part-type ${device} 3 4f68bce3-e8cd-4db1-96e7-fbcaf984b709`,
 		`${change} --part-uuid ${device} 3 ${layout.rootPartUuid}`,
 		`${change} --part-uuid ${device} 2 ${layout.espPartUuid}`,
 		`${change} --part-label ${device} 3 bringup-installing`,
@@ -52,7 +64,17 @@ test("the partitioner's table gets the names of an install, the identifier last"
 });
 
 test('a table that is not what the preseed asked for is not marked', async t => {
-	await t.throwsAsync(mark.plan(config, machine({})), {message: /has made no partition 1 \(bios\) on nvme0n1/});
+	await t.throwsAsync(mark.plan(config, machine({})), {message: /has partitioned nvme0n1 otherwise .*\(not at all\)/});
+	const small = structuredClone(bare) as Record<string, {partitiontable?: {partitions: {type: string}[]}}>;
+	Object.assign(small[`sfdisk --json ${device}`]?.partitiontable?.partitions[0] ?? {}, {type: 'C12A'});
+	await t.throwsAsync(mark.plan(config, machine(small)), {message: /otherwise than it was told \(1 c12a, /});
+});
+
+test('what only looked empty and holds something is refused before it is formatted, unless it was given up', async t => {
+	const held = {...bare, ...blankInside, [signatures(`${device}-part3`)]: {signatures: [{type: 'xfs', uuid: 'x'}]}};
+	await t.throwsAsync(mark.plan(config, machine(held)), {message: /-part3 holds xfs that is not ours/});
+	const given = machine(held, {'/run/bringup/cleared.txt': 'given\n'});
+	t.is((await mark.plan(config, given)).length, 8);
 });
 
 const mounted = {...build, ...mountsOf('/', '/target', '/target/boot/efi')};
@@ -71,10 +93,9 @@ test('the files of the profile come first, what tells the medium that it is done
 	t.deepEqual(await deliver.plan(config, machine(root, {...mounted, [chain]: 'set bringup_root=abcd-ef\n'})), []);
 });
 
-test('under BIOS, where no EFI partition is mounted, the medium finds it on the root file system', async t => {
-	const steps = await deliver.plan(config, machine(root, {...build, ...mountsOf('/', '/target')}));
-	const last = steps.at(-1);
-	t.is(last?.do === 'write' ? last.path : '', `/target/var/lib/bringup/installed-${layout.buildId}`);
+test('where the EFI partition is not mounted nothing is called installed', async t => {
+	const none = machine(root, {...build, ...mountsOf('/', '/target')});
+	await t.throwsAsync(deliver.plan(config, none), {message: /has not mounted the EFI partition/});
 });
 
 test('a disk without a root file system is not called installed', async t => {

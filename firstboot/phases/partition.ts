@@ -1,21 +1,15 @@
 import {planClearance} from '../consent.ts';
 import {chooseDisk, installSchema} from '../disks.ts';
-import {type Layout, readLayout, unfinishedName} from '../layout.ts';
+import {type Layout, partitionTypes, readLayout, unfinishedName} from '../layout.ts';
 import type {Phase} from '../phase.ts';
-
-const types = {
-	bios: '21686148-6449-6E6F-744E-656564454649',
-	esp: 'C12A7328-F81F-11D2-BA4B-00A0C93EC93B',
-	root: '4F68BCE3-E8CD-4DB1-96E7-FBCAF984B709', // root of x86-64, Discoverable Partitions Specification
-};
 
 function formatTable(layout: Layout): string {
 	return [
 		'label: gpt',
 		`label-id: ${layout.tableId}`,
-		`size=1MiB, type=${types.bios}, name=bringup-bios`,
-		`size=512MiB, type=${types.esp}, uuid=${layout.espPartUuid}, name=bringup-esp`,
-		`type=${types.root}, uuid=${layout.rootPartUuid}, name=${unfinishedName}`,
+		`size=1MiB, type=${partitionTypes.bios}, name=bringup-bios`,
+		`size=512MiB, type=${partitionTypes.esp}, uuid=${layout.espPartUuid}, name=bringup-esp`,
+		`type=${partitionTypes.root}, uuid=${layout.rootPartUuid}, name=${unfinishedName}`,
 		'',
 	].join('\n');
 }

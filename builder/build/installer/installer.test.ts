@@ -16,7 +16,7 @@ const status = [
 ].join('\n\n');
 
 const modules = (kernel: string) =>
-	['ext4', 'fat', 'md', 'crypto-dm', 'crypto', 'btrfs', 'loop', 'isofs', 'cdrom-core', 'scsi', 'sata', 'ata', 'pata']
+	['ext4', 'fat', 'loop', 'isofs', 'cdrom-core', 'scsi', 'sata', 'ata', 'pata']
 		.concat(['usb-storage', 'mmc'])
 		.map(name => stanza(`${name}-modules-${kernel}-di`, {Depends: `kernel-image-${kernel}-di`}));
 

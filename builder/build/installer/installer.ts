@@ -18,7 +18,7 @@ import {listTopLayer, type TopLayer} from '../medium.ts';
 import {checkPackages, downloadPackages, type Index, openIndex, type Package, resolvePackages} from '../packages.ts';
 import type {PartsOptions} from '../parts.ts';
 import {checkFiles} from '../repository.ts';
-import {environmentPackages, makeEnvironment, smallRoot} from './environment.ts';
+import {environmentPackages, environmentRecipe, makeEnvironment, smallRoot} from './environment.ts';
 import {appendFiles} from './initramfs.ts';
 import {fetchInstaller, type InstallerLock, lockSchema, resolveInstaller} from './lock.ts';
 import {makePool, type Pool} from './pool.ts';
@@ -103,7 +103,6 @@ export async function gatherInstaller(
 	const index = await openIndex(debian, indexOptions);
 	const sets = await resolvePool(profile, index);
 	const packages = [...new Map(sets.flat().map(item => [item.file, item])).values()];
-	const epoch = options.epoch ?? index.epoch;
 	const wanted = await readLock(profile);
 	const lock = await progress.stage('installer', async update => {
 		if (wanted !== undefined) await fetchInstaller(index, wanted, indexOptions);
@@ -123,10 +122,14 @@ export async function gatherInstaller(
 		}
 		update(`${packages.length} packages, ${(packages.reduce((sum, {size}) => sum + size, 0) / 1e6).toFixed(0)} MB`);
 	});
-	const key = digestOf(['installer 1', lock, own.map(({sha256}) => sha256), epoch]).slice(0, 32);
-	const {entry: environment} = await fetchEntry(join(cache, 'installer', key), folder =>
-		progress.stage('initramfs', () => makeEnvironment(lock, own, folder, {cache, epoch})),
-	);
+	const key = digestOf([environmentRecipe, lock, own.map(({sha256}) => sha256), options.epoch]).slice(0, 32);
+	// The date of the first that was made stays: a newer list of the same packages makes no other medium.
+	const {entry: environment} = await fetchEntry(join(cache, 'installer', key), async folder => {
+		const epoch = options.epoch ?? index.epoch;
+		await progress.stage('initramfs', () => makeEnvironment(lock, own, folder, {cache, epoch}));
+		await writeFile(join(folder, 'epoch'), String(epoch));
+	});
+	const epoch = Number(await readFile(join(environment.folder, 'epoch'), 'utf8'));
 	await checkPreseed(tree, environment.folder);
 	const {files: assets, left} = await fetchAssets(options.assets, {
 		cache,
@@ -135,7 +138,14 @@ export async function gatherInstaller(
 		signal,
 	});
 	const pool = makePool(debian.release, packages, lock.udebs, {cache, epoch});
-	const inputs = ['installer', key, [...pool.lists].map(([path, data]) => [path, digestOf(data)]), [...assets.keys()]];
+	const {firmware} = profile.fields.machine;
+	const inputs = [
+		'installer',
+		key,
+		firmware,
+		[...pool.lists].map(([path, data]) => [path, digestOf(data)]),
+		[...assets.keys()],
+	];
 	const top = listTopLayer(withInstaller(tree), await buildBundle(), options.secrets, inputs);
 	return {profile, tree, index, lock, environment, packages, pool, assets, left, top, epoch};
 }
@@ -147,7 +157,9 @@ async function checkPreseed(tree: FileTree, environment: string): Promise<void> 
 	const given = [...preseed.matchAll(/^d-i (\S+) /gm)].map(([, key = '']) => key);
 	const unknown = given.filter(key => !known.has(key));
 	if (unknown.length > 0)
-		throw new Error(`the preseed answers what this debian-installer does not ask: ${unknown.join(', ')}`);
+		throw new UserError(
+			`this debian-installer does not ask what the preseed answers: ${unknown.join(', ')}; pin another one (bringup lock-installer)`,
+		);
 }
 
 /** What is in the initramfs counts for the build's number as what is on the medium does. */

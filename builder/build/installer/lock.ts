@@ -10,7 +10,15 @@ import {type Index, type IndexOptions, openIndex, openInstallerIndex, readNewest
 import {fetchPoolFiles, poolPath, readField} from './archive.ts';
 import {chooseUdebs, type Present, readPresent} from './udebs.ts';
 
-const netboot = z.strictObject({file: z.string(), sha256: z.string()});
+const file = z.string().regex(/^pool\/(?!.*\.\.\/)[\w./+~-]+$/);
+const netboot = z.strictObject({file, sha256: z.string().regex(/^[0-9a-f]{64}$/)});
+const stanza = z
+	.string()
+	.regex(/^Package: [a-z0-9][a-z0-9.+-]+$/m)
+	.refine(text => {
+		const given = {file: readField(text, 'Filename'), sha256: readField(text, 'SHA256')};
+		return netboot.safeParse(given).success;
+	});
 
 /** Which debian-installer: kernel and initramfs, and the udebs that fit them. */
 export const lockSchema = z.strictObject({
@@ -19,7 +27,7 @@ export const lockSchema = z.strictObject({
 	/** Debian's package of kernel and initramfs, below the mirror. */
 	netboot,
 	/** The stanzas of the archive's index; where it has none, of the file itself. */
-	udebs: z.array(z.string()),
+	udebs: z.array(stanza),
 	/** Those that the initramfs needs before it can load any. */
 	early: z.array(z.string()),
 });
@@ -51,7 +59,7 @@ export async function extractNetboot(
 	await pipeline(createReadStream(join(work, 'initrd.gz')), createGunzip(), createWriteStream(cpio));
 	const options = ['--extract', '--quiet', '--make-directories', '--directory', join(work, 'initrd')];
 	await mkdir(join(work, 'initrd'));
-	await run(['cpio', ...options], {inputFile: cpio});
+	await run(['cpio', ...options, '--nonmatching', 'dev/*'], {inputFile: cpio}); // an ordinary user makes no devices
 	await rm(cpio);
 	const status = await readFile(join(work, 'initrd/var/lib/dpkg/status'), 'utf8');
 	return {status, mergedUsr: (await lstat(join(work, 'initrd/lib'))).isSymbolicLink()};

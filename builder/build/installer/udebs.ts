@@ -2,19 +2,19 @@ import {readField} from './archive.ts';
 
 /**
  * What debian-installer installs a machine with, beside what its initramfs has. Each brings what it depends on; the rest
- * of the archive's udebs, Wi-Fi, speech, other file systems and boot loaders, stays away.
+ * of the archive's udebs stays away: Wi-Fi, speech, other boot loaders; and LVM and RAID, which would activate what is on
+ * other disks.
  */
 const installer = [
 	...['apt-setup-udeb', 'apt-mirror-setup', 'base-installer', 'bootstrap-base', 'clock-setup', 'finish-install'],
 	...['grub-installer', 'disk-detect', 'di-utils-mapdevfs', 'pkgsel', 'tzsetup-udeb', 'user-setup-udeb'],
-	...['partman-auto', 'partman-auto-lvm', 'partman-auto-raid', 'partman-auto-crypto', 'partman-base', 'partman-target'],
-	...['partman-basicfilesystems', 'partman-basicmethods', 'partman-efi', 'partman-ext3', 'partman-btrfs'],
-	...['partman-lvm', 'partman-crypto-dm', 'partman-md', 'partman-partitioning', 'partman-utils'],
-	...['e2fsprogs-udeb', 'dosfstools-udeb', 'btrfs-progs-udeb', 'lvmcfg', 'mdcfg', 'mdadm-udeb', 'cryptsetup-udeb'],
+	...['partman-auto', 'partman-base', 'partman-target', 'partman-partitioning', 'partman-utils'],
+	...['partman-basicfilesystems', 'partman-basicmethods', 'partman-efi', 'partman-ext3'],
+	...['e2fsprogs-udeb', 'dosfstools-udeb'],
 ];
 
 /** Kernel modules that the installer loads itself; and those that find the medium, which are needed before that. */
-const later = ['ext4', 'fat', 'md', 'crypto-dm', 'crypto', 'btrfs', 'loop'];
+const later = ['ext4', 'fat', 'loop'];
 const early = ['isofs', 'cdrom-core', 'scsi-core', 'scsi', 'sata', 'ata', 'pata', 'usb-storage', 'mmc'];
 
 /** Not on the medium although something names it: no system of another kind is looked for. */
