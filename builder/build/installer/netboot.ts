@@ -7,12 +7,12 @@ import {copyInto, describeTree, type NetbootTree, networkWords, type PxeOptions,
 import {
 	checkEnvironment,
 	describeInstaller,
-	gatherInstaller,
 	installerPrograms,
 	listPoolFiles,
 	poolFolder,
 	writeInitramfs,
 } from './installer.ts';
+import {gatherInstaller} from './parts.ts';
 
 /** Makes a tree by which machines boot Debian's own installer over the network, with its packages, and puts it in place at once. */
 export async function buildInstallerPxe(
