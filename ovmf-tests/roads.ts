@@ -3,7 +3,7 @@ import type {Login, Machine} from '../builder/boot/machine.ts';
 /** What two installs of one profile are compared by. */
 export interface Installed {
 	packages: string[];
-	/** Files below /etc with their digests, and what is in /boot by name. */
+	/** Files below /etc with their digests. */
 	files: string[];
 	/** Units that start at boot. */
 	units: string[];
@@ -11,6 +11,9 @@ export interface Installed {
 	partitions: string[];
 	mounts: string[];
 }
+
+/** What no two machines share, whoever installed them. */
+const own = /^\/etc\/(machine-id|ssh\/ssh_host_|ssh\/authorized_keys\.d\/|bringup\/|g?shadow-? )/;
 
 const lines = (text: string) => text.split('\n').filter(Boolean).sort();
 
@@ -31,7 +34,10 @@ export async function readInstalled(machine: Machine, login: Login): Promise<Ins
 	);
 	return {
 		packages: await ask('dpkg-query', '--show', '--showformat', format),
-		files: digests.map(line => line.replace(/^(\S{12})\S* +(.*)$/, '$2 $1')).sort(),
+		files: digests
+			.map(line => line.replace(/^(\S{12})\S* +(.*)$/, '$2 $1'))
+			.filter(line => !own.test(line))
+			.sort(),
 		units: units.map(line => line.split(/ +/)[0] ?? ''),
 		partitions: listing,
 		mounts: await ask('findmnt', '--fstab', '--noheadings', '--raw', '--output', 'TARGET,FSTYPE,OPTIONS'),
