@@ -2,7 +2,7 @@ import {mkdir, writeFile} from 'node:fs/promises';
 import {join, resolve} from 'node:path';
 import test, {type ExecutionContext} from 'ava';
 import {type Started, start} from '../builder/run.ts';
-import {failure, folder, makeTestDisk, question, startFor} from './vm.ts';
+import {digestDisk, failure, folder, makeForeignDisk, makeTestDisk, question, startFor} from './vm.ts';
 import {askOn, buildTree, makeWire, treeOf, type Wire} from './wire.ts';
 
 const own = join(folder, 'netboot-others');
@@ -66,11 +66,13 @@ const roads = {
 
 /** Boots a machine of the wire with an empty disk, until it is installed. */
 async function install(t: ExecutionContext, {name, profile, firmware, wire}: Case) {
+	const foreign = await makeForeignDisk(`${name}-foreign.raw`);
+	const path = await makeTestDisk(`${name}.qcow2`, '20G');
 	const machine = await startFor(t, {
 		name,
 		firmware,
 		memory: 3072,
-		disks: [{path: await makeTestDisk(`${name}.qcow2`, '20G'), format: 'qcow2', bus: 'nvme', serial: name}],
+		disks: [foreign.disk, {path, format: 'qcow2', bus: 'nvme', serial: name}],
 		mac,
 		tap: {namespace: wire.namespace, device: 'tap', boot: 'pxe'},
 	});
@@ -82,7 +84,7 @@ async function install(t: ExecutionContext, {name, profile, firmware, wire}: Cas
 		return line;
 	};
 	for (const [text, seconds] of says) await said(text, seconds);
-	return {machine, said};
+	return {machine, said, foreign};
 }
 
 /** Installs a machine by what bringup serves beside another DHCP server, and sees it boot its disk by itself. */
@@ -98,12 +100,13 @@ async function installBeside(t: ExecutionContext, profile: string, firmware: Cas
 		dhcp.kill('SIGTERM');
 		t.log((await server.ended).output, (await dhcp.ended).output.slice(-2000));
 	});
-	const {machine, said} = await install(t, {name, profile, firmware, wire});
+	const {machine, said, foreign} = await install(t, {name, profile, firmware, wire});
 	await said(new RegExp(`bringup: ${name} is installed; booting its disk`), 900);
 	const summary = await said(/bringup: provision done.*/, 1200);
 	const [address = ''] = /192\.0\.2\.\d+/.exec(summary) ?? [];
 	t.is((await askOn(wire, profile, address, ['hostname'])).trim(), name);
 	await machine.powerOff(180);
+	t.is(await digestDisk(foreign.disk.path), foreign.digest);
 }
 
 for (const firmware of ['bios', 'uefi-secure-boot'] as const)

@@ -108,6 +108,19 @@ export async function makeTestDisk(name: string, size: string, format: 'raw' | '
 	return path;
 }
 
+/** A disk that nobody may write to: another system's, with the very partition that debian-installer would take for its own. */
+export async function makeForeignDisk(name: string): Promise<{disk: DiskOptions; digest: string}> {
+	const path = await makeTestDisk(name, '2G', 'raw');
+	const table = 'label: gpt\nsize=1MiB, type=21686148-6449-6E6F-744E-656564454649\ntype=linux, name=photos\n';
+	await run(['sfdisk', '--quiet', path], {input: table});
+	return {disk: {path, format: 'raw', bus: 'virtio', serial: 'FOREIGN'}, digest: await digestDisk(path)};
+}
+
+/** The digest of a raw disk. */
+export async function digestDisk(path: string): Promise<string> {
+	return (await run(['sha256sum', path])).slice(0, 64);
+}
+
 /** The NVMe disks of a test by serial number, with their sizes; makeTestDisks makes them. */
 export function listTestDisks(name: string, sizes: Readonly<Record<string, string>>): DiskOptions[] {
 	return Object.keys(sizes).map(serial => {
