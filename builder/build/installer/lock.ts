@@ -34,7 +34,8 @@ export const lockSchema = z.strictObject({
 
 export type InstallerLock = z.output<typeof lockSchema>;
 
-const numbers = {trixie: 13, bookworm: 12} as const;
+/** Of the releases. */
+export const numbers = {trixie: 13, bookworm: 12} as const;
 
 export interface InstallerOptions extends IndexOptions {
 	signal: AbortSignal;

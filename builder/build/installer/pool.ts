@@ -2,6 +2,7 @@ import {createHash} from 'node:crypto';
 import {gzipSync} from 'node:zlib';
 import type {Package} from '../packages.ts';
 import {poolPath, readField} from './archive.ts';
+import {numbers} from './lock.ts';
 
 /** A repository of a medium: files of its own by path, and files of the cache by path. */
 export interface Pool {
@@ -17,7 +18,7 @@ const sha256 = (data: Buffer) => createHash('sha256').update(data).digest('hex')
  * own, or debootstrap would install them.
  */
 export function makePool(
-	release: string,
+	release: keyof typeof numbers,
 	packages: readonly Package[],
 	udebs: readonly string[],
 	{cache, epoch}: {cache: string; epoch: number},
@@ -35,7 +36,6 @@ export function makePool(
 		...section('main/binary-amd64', list(packages.map(({stanza}) => stanza))),
 		...section('main/debian-installer/binary-amd64', list(udebs)),
 	]);
-	const numbers = {trixie: '13', bookworm: '12'} as Record<string, string>;
 	const description = [
 		'Origin: Debian',
 		'Label: Debian',
