@@ -36,15 +36,11 @@ export function listImagePackages(fields: CompleteProfile['fields']): string[] {
 	return [...new Set(all)].sort();
 }
 
-/** What only the image needs; and what debian-installer takes by itself, for the firmware that it runs under. */
-const notInstalled = [
-	'live-boot',
-	'squashfs-tools',
-	'grub-efi-amd64',
-	'grub-efi-amd64-signed',
-	'shim-signed',
-	'grub-pc-bin',
-];
+/**
+ * What only the image needs; and what debian-installer takes by itself, for the firmware that it runs under. The signed
+ * GRUB it only recommends, and without recommendations installs one that Secure Boot refuses.
+ */
+const notInstalled = ['live-boot', 'squashfs-tools', 'grub-efi-amd64', 'grub-pc-bin'];
 
 /** The Debian packages that debian-installer is asked for, sorted. */
 export function listInstallerPackages(fields: CompleteProfile['fields']): string[] {

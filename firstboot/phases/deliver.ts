@@ -8,7 +8,7 @@ const archive = '/usr/lib/bringup/profile.tar';
 const assetList = '/usr/lib/bringup/assets.txt';
 const hook = '/root/9000-bringup.hook.chroot';
 
-/** The installer removes most of these itself, after this: a power cut between the two would leave them for ever. */
+/** Below /etc. Some the installer removes itself, after this: a power cut between the two would leave them for ever. */
 const leftovers = [
 	...[
 		'00AllowUnauthenticated',
@@ -19,6 +19,11 @@ const leftovers = [
 		'00trustcdrom',
 	].map(name => `apt/apt.conf.d/${name}`),
 	'dpkg/dpkg.cfg.d/force-unsafe-io',
+	// Words of the kernel's command line, taken for options of modules: one is the token of a report.
+	'modprobe.d/local.conf',
+	// They name the machine as it was called while it was installed; the image has none.
+	'hosts',
+	'network/interfaces',
 ];
 
 /** Where the installer's packages come from, and the assets beside them. */
