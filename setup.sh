@@ -43,7 +43,6 @@ test virt-xml-validate libvirt-clients checks the definitions of domains, networ
 test xmllint libxml2-utils does it for virt-xml-validate
 test /usr/sbin/nft nftables checks the rules against spoofing
 test /usr/sbin/dnsmasq dnsmasq-base checks what bringup serve gives it
-test /usr/sbin/nginx nginx gives a netboot tree as any web server does
 ROWS
 }
 

@@ -1,7 +1,7 @@
 import {mkdir, writeFile} from 'node:fs/promises';
 import {join, resolve} from 'node:path';
 import test, {type ExecutionContext} from 'ava';
-import {type Started, start} from '../builder/run.ts';
+import {run, type Started, start} from '../builder/run.ts';
 import {digestDisk, failure, folder, makeForeignDisk, makeTestDisk, question, startFor} from './vm.ts';
 import {askOn, buildTree, makeWire, treeOf, type Wire} from './wire.ts';
 
@@ -116,6 +116,7 @@ for (const firmware of ['bios', 'uefi-secure-boot'] as const)
 
 test.serial('any TFTP and HTTP server gives the tree', async t => {
 	t.timeout(40 * 60_000);
+	await run(['nginx', '-v']); // its package starts a service, so setup.sh leaves it to a person
 	const wire = await makeWire('static', ['tap']);
 	t.teardown(() => wire.remove());
 	const tree = resolve(treeOf('small'));
