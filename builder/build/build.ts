@@ -95,27 +95,36 @@ async function layOut(parts: Parts, work: string): Promise<Contents> {
 	return contents;
 }
 
+/** What an ISO is put together from, by either road. */
+export interface Medium {
+	/** The folder of the boot images. */
+	base: string;
+	firmware: CompleteProfile['fields']['machine']['firmware'];
+	epoch: number;
+	layOut(work: string): Promise<Contents>;
+	/** Throws when a byte of what the cache has is not what it was. */
+	verify(): Promise<void>;
+	describe(artefact: Pick<Manifest, 'artefact' | 'sha256' | 'size'>): Promise<Manifest>;
+}
+
 /** Writes the ISO beside its final place and, when all is whole, moves everything there at once. */
-async function writeMedium(parts: Parts, log: string, options: BuildOptions): Promise<void> {
+export async function writeMedium(medium: Medium, log: string, options: BuildOptions): Promise<void> {
 	const {iso, progress, signal, secrets} = options;
-	const {profile, base} = parts;
 	const name = basename(iso);
 	await withFolder(dirname(iso), async work => {
 		const temporary = join(work, name);
 		const sha256 = await progress.stage('iso', async update => {
-			const contents = await layOut(parts, work);
-			const {firmware} = profile.fields.machine;
-			const command = listIsoArguments(base.entry.folder, contents, temporary, firmware, base.epoch);
+			const contents = await medium.layOut(work);
+			const command = listIsoArguments(medium.base, contents, temporary, medium.firmware, medium.epoch);
 			const onProgress = (text: string) => update(text, Number.parseFloat(text) / 100);
-			await Promise.all([writeIso(command, log, onProgress, signal), verifyParts(parts)]);
+			await Promise.all([writeIso(command, log, onProgress, signal), medium.verify()]);
 			await chmod(temporary, secrets.size > 0 ? 0o600 : 0o644);
 			const digest = await digestFile(temporary);
 			update(`${((await stat(temporary)).size / 1e6).toFixed(0)} MB`);
 			return digest;
 		});
 		const {size} = await stat(temporary);
-		const manifest = await describe(parts, progress, {artefact: name, sha256, size});
-		await placeIso(temporary, iso, work, manifest);
+		await placeIso(temporary, iso, work, await medium.describe({artefact: name, sha256, size}));
 	});
 }
 
@@ -129,7 +138,15 @@ export async function buildIso(
 	const log = `${iso.replace(/\.iso$/, '')}.log`;
 	await checkPrograms(programs, searchPath);
 	await rm(log, {force: true});
-	return useParts(profile, tree, log, options, parts =>
-		makeOnce(options, parts.top.buildId, () => writeMedium(parts, log, options)),
-	);
+	return useParts(profile, tree, log, options, parts => {
+		const medium: Medium = {
+			base: parts.base.entry.folder,
+			firmware: profile.fields.machine.firmware,
+			epoch: parts.base.epoch,
+			layOut: work => layOut(parts, work),
+			verify: () => verifyParts(parts),
+			describe: artefact => describe(parts, options.progress, artefact),
+		};
+		return makeOnce(options, parts.top.buildId, () => writeMedium(medium, log, options));
+	});
 }

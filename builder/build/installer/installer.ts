@@ -1,12 +1,11 @@
-import {chmod, copyFile, mkdir, readFile, rm, stat, writeFile} from 'node:fs/promises';
-import {basename, dirname, join} from 'node:path';
-import {withFolder} from '../../folder.ts';
+import {chmod, copyFile, mkdir, readFile, rm, writeFile} from 'node:fs/promises';
+import {join} from 'node:path';
 import type {CompleteProfile} from '../../profile/complete.ts';
 import {type FileTree, folders, writeTree} from '../../render/tree.ts';
 import {checkPrograms, run, UserError} from '../../run.ts';
-import {type BuildOptions, makeOnce, placeIso} from '../build.ts';
-import {digestFile, digestOf, discardEntry} from '../cache.ts';
-import {type Contents, listIsoArguments, writeIso} from '../iso.ts';
+import {type BuildOptions, type Medium, makeOnce, writeMedium} from '../build.ts';
+import {digestOf, discardEntry} from '../cache.ts';
+import type {Contents} from '../iso.ts';
 import {packFiles} from '../layer.ts';
 import {readTools} from '../manifest.ts';
 import type {PartsOptions} from '../parts.ts';
@@ -131,26 +130,18 @@ export async function buildInstallerIso(
 	tree: FileTree,
 	options: BuildOptions,
 ): Promise<{buildId: string; made: boolean}> {
-	const {iso, progress, signal, secrets, searchPath} = options;
+	const {iso, searchPath} = options;
 	await checkPrograms(installerPrograms, searchPath);
 	const log = `${iso.replace(/\.iso$/, '')}.log`;
 	await rm(log, {force: true});
 	const parts = await gatherInstaller(profile, tree, options);
-	return makeOnce(options, parts.top.buildId, () =>
-		withFolder(dirname(iso), async work => {
-			const temporary = join(work, basename(iso));
-			const sha256 = await progress.stage('iso', async update => {
-				const contents = await layOut(parts, work);
-				const {firmware} = profile.fields.machine;
-				const command = listIsoArguments(parts.environment.folder, contents, temporary, firmware, parts.epoch);
-				const onProgress = (text: string) => update(text, Number.parseFloat(text) / 100);
-				await Promise.all([writeIso(command, log, onProgress, signal), checkEnvironment(parts)]);
-				await chmod(temporary, secrets.size > 0 ? 0o600 : 0o644);
-				update(`${((await stat(temporary)).size / 1e6).toFixed(0)} MB`);
-				return digestFile(temporary);
-			});
-			const artefact = {artefact: basename(iso), sha256, size: (await stat(temporary)).size};
-			await placeIso(temporary, iso, work, await describeInstaller(parts, options, artefact));
-		}),
-	);
+	const medium: Medium = {
+		base: parts.environment.folder,
+		firmware: profile.fields.machine.firmware,
+		epoch: parts.epoch,
+		layOut: work => layOut(parts, work),
+		verify: () => checkEnvironment(parts),
+		describe: artefact => describeInstaller(parts, options, artefact),
+	};
+	return makeOnce(options, parts.top.buildId, () => writeMedium(medium, log, options));
 }
