@@ -8,6 +8,7 @@ import {
 	partitions,
 	readSignatures,
 	readTable,
+	type Signature,
 	type Table,
 	unfinishedName,
 } from './layout.ts';
@@ -17,12 +18,14 @@ import type {Probe, Step} from './phase.ts';
 async function isUnfinished(disk: Disk, table: Table | undefined, layout: Layout, probe: Probe): Promise<boolean> {
 	const root = table?.partitions.find(({number}) => number === partitions.root);
 	if (table?.id !== layout.tableId || root?.name !== unfinishedName) return false;
-	const held = await Promise.all(
-		[partitions.esp, partitions.root].map(number => readSignatures(probe, partitionPath(disk, number))),
-	);
+	const [onEsp, onRoot] = await Promise.all([
+		readSignatures(probe, partitionPath(disk, partitions.esp)),
+		readSignatures(probe, partitionPath(disk, partitions.root)),
+	]);
 	const ours: (string | null)[] = Object.values(labels);
 	// debian-installer gives the file system of the ESP no label.
-	return held.flat().every(({label, type}) => ours.includes(label) || (label === null && type === 'vfat'));
+	const isEsp = ({label, type}: Signature) => ours.includes(label) || (label === null && type === 'vfat');
+	return onEsp.every(isEsp) && onRoot.every(({label}) => ours.includes(label));
 }
 
 /** Why the disk's content may be erased, or undefined when it may not. */

@@ -32,6 +32,12 @@ test('what this build has begun and a power cut has ended is cleared, and so is 
 	t.regex((await clear.plan(config, other))[1]?.why ?? '', /an install that never booted/);
 });
 
+test("a file system without a label is the installer's own on the ESP only", async t => {
+	const held = {...made, [signatures(`${device}-part3`)]: {signatures: [{type: 'vfat', uuid: 'x', label: null}]}};
+	const other = machine({...table({uuid: '11111111-1111-1111-1111-111111111111'}), ...held});
+	await t.throwsAsync(clear.plan(config, other), {message: /is not empty/});
+});
+
 test('a file system of somebody else in an install that never booted is kept', async t => {
 	const held = {...made, [signatures(`${device}-part3`)]: {signatures: [{type: 'ext4', uuid: 'x', label: 'photos'}]}};
 	const other = machine({...table({uuid: '11111111-1111-1111-1111-111111111111'}), ...held});
