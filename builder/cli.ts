@@ -1,5 +1,6 @@
 #!/usr/bin/env node
 import {basename} from 'node:path';
+import {bake} from './commands/bake.ts';
 import {boot} from './commands/boot.ts';
 import {buildIsoCommand} from './commands/build-iso.ts';
 import {buildPxeCommand} from './commands/build-pxe.ts';
@@ -21,6 +22,7 @@ const commands: Readonly<Record<string, CliCommand>> = {
 	'lock-installer': lockInstaller,
 	'build-pxe': buildPxeCommand,
 	serve: serveCommand,
+	bake,
 	boot,
 	schema,
 };

@@ -41,6 +41,8 @@ const arrows: Record<string, RegExp> = {
 	'builder/profile': /^builder\/(run|paths)\.ts$|^firstboot\/sequence\.ts$/,
 	'builder/render': /^builder\/(profile\/.*|run\.ts|paths\.ts)$|^firstboot\/sequence\.ts$/,
 	'builder/build': /^builder\/((render|profile|boot)\/.*|(run|paths|progress|folder)\.ts)$|^firstboot\/sequence\.ts$/,
+	'builder/bake':
+		/^builder\/((build|render|profile|boot)\/.*|(run|paths|progress|folder)\.ts)$|^firstboot\/sequence\.ts$/,
 	'builder/boot': /^builder\/(run|folder)\.ts$/,
 	'builder/serve': /^builder\/((build|profile)\/.*|(run|folder)\.ts)$/,
 	'builder/workstation.ts': /^builder\/((run|folder)\.ts|profile\/.*)$/,

@@ -56,6 +56,10 @@ export const installSchema = z
 				"who installs: `image` unpacks a finished system; `debian-installer` is Debian's own, with a preseed and the packages on the medium; it takes longer",
 			),
 		disk: selector,
+		firmware: z
+			.enum(['booted', 'both'])
+			.default('booted')
+			.describe('what the disk boots under: the firmware that it was installed under, or UEFI and BIOS `both`'),
 		filesystem: z.enum(['ext4']).default('ext4').describe('of the root file system'),
 		wipe: z
 			.enum(['empty', 'same-machine', 'any'])

@@ -59,7 +59,7 @@ async function checkVersion({version}: Kubernetes, probe: Probe): Promise<void> 
  */
 export async function planStart(config: Kubernetes, probe: Probe): Promise<Step[]> {
 	const token = `${clusterSecrets}/${config.role === 'server' ? 'token' : 'agent-token'}`;
-	if ((await probe.read(token)) === undefined)
+	if (config.cluster !== undefined && (await probe.read(token)) === undefined)
 		throw new Error(`the token of cluster ${config.cluster} is not in ${token}; build the medium again`);
 	await checkVersion(config, probe);
 	const links = JSON.parse(await probe.output(['ip', '-json', 'address', 'show'])) as IpAddress[];

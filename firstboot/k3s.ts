@@ -41,8 +41,9 @@ export const kubernetesSchema = z
 		cluster: z
 			.string()
 			.regex(/^[a-z0-9][a-z0-9-]{0,39}$/, 'expected a name of lower case letters, digits and -, 40 characters at most')
+			.optional()
 			.describe(
-				'name of the cluster; its authorities and tokens are made once and kept on the workstation, in ~/.local/share/bringup/clusters',
+				'name of the cluster; its authorities and tokens are made once and kept on the workstation, in ~/.local/share/bringup/clusters; a golden image names none, its clones join by their seeds',
 			),
 		version: z
 			.string()
@@ -97,6 +98,11 @@ export const kubernetesSchema = z
 	.describe('A node of a K3s cluster.');
 
 export type Kubernetes = z.output<typeof kubernetesSchema>;
+
+/** Whether it is known what the node is to start as: an agent of an image learns from its clone's seed which server it joins. */
+export function isPlaced({role, server}: Kubernetes): boolean {
+	return role === 'server' || server !== undefined;
+}
 
 /** The systemd unit, by K3s's own convention. */
 export function unitOf({role}: Kubernetes): string {
@@ -153,11 +159,15 @@ export function formatOptions(options: Readonly<Record<string, unknown>>): strin
  * start, the node's address, is in a file beside it. Name servers for pods are those behind the stub of systemd-resolved.
  */
 export function formatConfig(config: Kubernetes, resolved: boolean): string {
-	const {role, server, servers, link, nodeName} = config;
+	const {role, server, servers, link, nodeName, cluster} = config;
 	const first = role === 'server' && server === undefined;
+	const agentToken = `${clusterSecrets}/agent-token`;
+	const tokens =
+		role === 'agent'
+			? {'token-file': agentToken}
+			: {'token-file': `${clusterSecrets}/token`, 'agent-token-file': agentToken};
 	return formatOptions({
-		'token-file': `${clusterSecrets}/${role === 'server' ? 'token' : 'agent-token'}`,
-		...(role === 'server' ? {'agent-token-file': `${clusterSecrets}/agent-token`} : {}),
+		...(cluster === undefined ? {} : tokens), // without a cluster of the profile's, K3s makes its own
 		...(server === undefined ? {} : {server}),
 		...(first && servers > 1 ? {'cluster-init': true} : {}),
 		...(nodeName === undefined ? {} : {'node-name': nodeName}),

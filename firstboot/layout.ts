@@ -1,7 +1,7 @@
 import {createHash} from 'node:crypto';
-import type {Disk} from './disks.ts';
+import {type Disk, readBlockDevices} from './disks.ts';
 import {placeholders} from './names.ts';
-import type {Probe} from './phase.ts';
+import type {Probe, Step} from './phase.ts';
 import {buildIdPath} from './phase.ts';
 
 export interface Partition {
@@ -141,4 +141,17 @@ export function isBegun(table: Table | undefined, layout: Layout): boolean {
 		root?.uuid === layout.rootPartUuid &&
 		root.name === unfinishedName
 	);
+}
+
+/** Gives the root partition that is mounted there the name of a finished install, unless it has it. */
+export async function planFinished(mountpoint: string, probe: Probe): Promise<Step[]> {
+	const holder = (await readBlockDevices(probe)).find(({children}) =>
+		children?.some(({type, mountpoints}) => type === 'part' && mountpoints.includes(mountpoint)),
+	);
+	if (!holder?.children?.some(({partlabel}) => partlabel === unfinishedName)) return [];
+	const disk = holder.path;
+	const table = await readTable(probe, disk, await readSignatures(probe, disk));
+	if (!table?.partitions.some(({number, name}) => number === partitions.root && name === unfinishedName)) return [];
+	const change = ['--no-reread', '--no-tell-kernel', '--part-label', disk, `${partitions.root}`, finishedName];
+	return [{do: 'run', command: ['sfdisk', ...change], why: 'mark the install on the disk as finished'}];
 }

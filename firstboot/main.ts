@@ -7,6 +7,7 @@ import {findManagement, planRestore, readNetworkFiles, trialPath} from './arming
 import {findConsoles} from './consoles.ts';
 import {planEvidence} from './evidence.ts';
 import {sendReport} from './fetch.ts';
+import {clonePath, mergePatch} from './golden.ts';
 import {planStart} from './k3s-start.ts';
 import {readIpLinks} from './links.ts';
 import {networkFolder} from './networkd.ts';
@@ -29,6 +30,7 @@ const usage = `usage: bringup status [--json]              what the last run did
        bringup start-k3s                     what K3s needs at each start (its service does so by itself)
        bringup install                       erase and install this machine (the medium does so by itself)
        bringup choose | claim | complete     the parts of it that debian-installer runs
+       bringup template                      make a golden image of this machine and seal it (bringup bake does so)
        bringup serve-packages FOLDER         what its packages come from there
 `;
 
@@ -38,13 +40,23 @@ const ofMedium: Partial<Record<keyof typeof sequences, string>> = {
 	choose: 'bringup.installer',
 	claim: 'bringup.installer',
 	complete: 'bringup.installer',
+	template: 'bringup.template',
 };
 
 async function readText(): Promise<string> {
 	const text = await machineProbe.read(machinePath);
 	if (text === undefined)
 		throw new Error(`${machinePath} is missing: this machine was not made by bringup, or its disk is damaged`);
-	return text;
+	const patch = await machineProbe.read(clonePath);
+	return patch === undefined ? text : JSON.stringify(mergePatch(JSON.parse(text), parsePatch(patch)));
+}
+
+function parsePatch(text: string): unknown {
+	try {
+		return JSON.parse(text);
+	} catch (error) {
+		throw new Error(`${clonePath}, which this clone's seed has written, is no JSON: ${(error as Error).message}`);
+	}
 }
 
 function parseMachine(text: string): Machine {

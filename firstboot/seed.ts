@@ -33,7 +33,10 @@ function renderLink({mac, addresses, gateway, dns}: PlacedLink, name: string): o
 }
 
 /** The seed of a domain; `hashes` holds the password hashes by user. JSON is YAML, so cloud-init reads it. */
-export function renderSeed(domain: PlacedDomain, hashes: ReadonlyMap<string, string>): Seed | undefined {
+export function renderSeed(
+	domain: Pick<PlacedDomain, 'name' | 'seed' | 'links'>,
+	hashes: ReadonlyMap<string, string>,
+): Seed | undefined {
 	const {seed, links, name} = domain;
 	if (!seed) return undefined;
 	const users = seed.users.map(user => renderUser(user, hashes.get(user.name)));

@@ -1,12 +1,14 @@
 import * as z from 'zod';
 import {installSchema} from './disks.ts';
+import {imageSchema} from './golden.ts';
 import {kubernetesSchema} from './k3s.ts';
 import {networkSchema} from './links.ts';
 import {type Phase, type Probe, rememberAnswers, type Step} from './phase.ts';
 import {arrays} from './phases/arrays.ts';
 import {bootloader} from './phases/bootloader.ts';
+import {clean, cleanTarget} from './phases/clean.ts';
 import {clear} from './phases/clear.ts';
-import {containers} from './phases/containers.ts';
+import {containerImages, containers} from './phases/containers.ts';
 import {dataDisks} from './phases/data-disks.ts';
 import {datasets} from './phases/datasets.ts';
 import {deliver} from './phases/deliver.ts';
@@ -18,7 +20,7 @@ import {format} from './phases/format.ts';
 import {groups} from './phases/groups.ts';
 import {hardening, hardeningSchema} from './phases/hardening.ts';
 import {identity} from './phases/identity.ts';
-import {kubernetes} from './phases/kubernetes.ts';
+import {kubernetes, kubernetesFiles} from './phases/kubernetes.ts';
 import {mark} from './phases/mark.ts';
 import {mounts} from './phases/mounts.ts';
 import {network} from './phases/network.ts';
@@ -46,6 +48,7 @@ export const sections = {
 	kubernetes: kubernetesSchema.optional(),
 	containers: containersSchema.optional(),
 	virtualization: virtualizationSchema.optional(),
+	image: imageSchema.optional(),
 };
 
 /** The contract between the builder and the machine: what machine.json holds. */
@@ -83,6 +86,7 @@ export const install: readonly Entry[] = [
 	entry('format', 'install', format),
 	entry('unpack', 'install', unpack),
 	entry('bootloader', 'install', bootloader),
+	entry('clean', 'image', cleanTarget),
 	entry('finish', 'install', finish),
 ];
 
@@ -117,7 +121,14 @@ export const provision: readonly Entry[] = [
 	entry('kubernetes', 'kubernetes', kubernetes),
 ];
 
-export const sequences = {install, provision, choose, claim, complete};
+/** On the disk of a golden image, when it boots for the only time before it is sealed. */
+export const template: readonly Entry[] = [
+	entry('containers', 'containers', containerImages),
+	entry('kubernetes', 'kubernetes', kubernetesFiles),
+	entry('clean', 'image', clean),
+];
+
+export const sequences = {install, provision, choose, claim, complete, template};
 
 /** The Debian packages that the phases run whose section the profile has. */
 export function listPackages(given: Partial<Pick<Machine, Section>>): string[] {
@@ -152,6 +163,7 @@ export async function planSequence(
 
 export {type Asset, assetPath, assetsFolder} from './assets.ts';
 export {parseSize, size} from './disks.ts';
+export {type Image, logs, traces} from './golden.ts';
 export {authorityFiles, clusterSecrets, type Kubernetes, kubernetesSchema, ownOptions} from './k3s.ts';
 export {buildIdPath, type Probe, type Secret, type Step, secretPath} from './phase.ts';
 export {type ContainerUser, formatUnits, kindOf, serviceOf} from './quadlet.ts';

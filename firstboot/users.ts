@@ -31,8 +31,9 @@ export const identitySchema = z
 				/^[a-z0-9]([a-z0-9-]|\{serial\}|\{mac\})*$/,
 				'expected a host name of lower case letters, digits and -, or a pattern with {serial} or {mac}',
 			)
+			.optional()
 			.describe(
-				'a name, or a pattern: `{serial}` is the serial number that the firmware reports, `{mac}` a MAC address',
+				'a name, or a pattern: `{serial}` is the serial number that the firmware reports, `{mac}` a MAC address; only a golden image has none',
 			),
 		locale: z
 			.string()
@@ -42,7 +43,10 @@ export const identitySchema = z
 			.string()
 			.regex(/^[A-Za-z0-9_+-]+(\/[A-Za-z0-9_+-]+)*$/, 'expected a time zone such as Etc/UTC or Europe/Berlin')
 			.default('Etc/UTC'),
-		users: z.array(userSchema).min(1).describe('who may log in, over SSH and by key only'),
+		users: z
+			.array(userSchema)
+			.default([])
+			.describe('who may log in, over SSH and by key only; in a golden image, whoever may into each of its clones'),
 	})
 	.describe('Who the machine is, and who may log in.');
 

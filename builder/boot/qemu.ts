@@ -7,11 +7,13 @@ export type Firmware = 'bios' | 'uefi' | 'uefi-secure-boot';
 export interface DiskOptions {
 	path: string;
 	format: 'raw' | 'qcow2';
-	bus: 'nvme' | 'virtio' | 'usb';
+	bus: 'nvme' | 'virtio' | 'scsi' | 'usb';
 	serial: string;
 	/** Position in the boot order, from 0; without it the firmware decides. */
 	bootIndex?: number;
 	readOnly?: boolean;
+	/** What is written need not outlive a power cut of this workstation; it is faster. */
+	unsafe?: boolean;
 }
 
 export interface MachineOptions {
@@ -41,6 +43,8 @@ export interface MachineOptions {
 	terminal?: {window: boolean};
 	/** Changes to the disks are forgotten at the end. */
 	snapshot: boolean;
+	/** A reboot ends it. */
+	once?: boolean;
 }
 
 /**
@@ -75,14 +79,20 @@ function listFirmware(options: MachineOptions): string[] {
 	];
 }
 
-const drivers = {nvme: 'nvme', virtio: 'virtio-blk-pci', usb: 'usb-storage,bus=xhci.0,removable=on'};
+const drivers = {
+	nvme: 'nvme',
+	virtio: 'virtio-blk-pci',
+	scsi: 'scsi-hd',
+	usb: 'usb-storage,bus=xhci.0,removable=on',
+};
 
-function listDisk({path, format, bus, serial, bootIndex, readOnly}: DiskOptions, index: number): string[] {
+function listDisk({path, format, bus, serial, bootIndex, readOnly, unsafe}: DiskOptions, index: number): string[] {
 	const boot = bootIndex === undefined ? '' : `,bootindex=${bootIndex}`;
+	const cache = unsafe ? ',cache=unsafe' : '';
 	return [
 		...[
 			'-drive',
-			`if=none,id=disk${index},format=${format},file=${path}${readOnly ? ',readonly=on' : ',discard=unmap'}`,
+			`if=none,id=disk${index},format=${format},file=${path}${readOnly ? ',readonly=on' : ',discard=unmap'}${cache}`,
 		],
 		...['-device', `${drivers[bus]},drive=disk${index},serial=${serial}${boot}`],
 	];
@@ -92,14 +102,14 @@ function listDisk({path, format, bus, serial, bootIndex, readOnly}: DiskOptions,
 function listCdrom({cdrom, cdromFirst}: MachineOptions): string[] {
 	if (cdrom === undefined) return [];
 	const drive = `if=none,id=cd,media=cdrom,readonly=on,file=${cdrom}`;
-	return [
-		'-device',
-		'virtio-scsi-pci',
-		'-drive',
-		drive,
-		'-device',
-		`scsi-cd,drive=cd${cdromFirst ? ',bootindex=0' : ''}`,
-	];
+	return ['-drive', drive, '-device', `scsi-cd,drive=cd${cdromFirst ? ',bootindex=0' : ''}`];
+}
+
+/** The disks, and the controller of those that are SCSI. */
+function listDrives(options: MachineOptions): string[] {
+	const scsi = options.cdrom !== undefined || options.disks.some(({bus}) => bus === 'scsi');
+	const disks = options.disks.flatMap(listDisk);
+	return [...(scsi ? ['-device', 'virtio-scsi-pci,id=scsi'] : []), ...disks, ...listCdrom(options)];
 }
 
 function listWire({mac, socket, listen}: {mac: string; socket: string; listen: boolean}, index: number): string[] {
@@ -145,8 +155,7 @@ export function listQemuArguments(options: MachineOptions): Command {
 		...['-smp', '2', '-m', String(options.memory), '-nodefaults', '-vga', 'std', '-rtc', 'base=utc'],
 		...['-smbios', 'type=1,manufacturer=bringup,product=test,serial=BU-0001,uuid=7c1f2d0e-5b6a-4c3d-9e8f-0a1b2c3d4e5f'],
 		...['-device', 'qemu-xhci,id=xhci', '-device', 'virtio-rng-pci'],
-		...options.disks.flatMap(listDisk),
-		...listCdrom(options),
+		...listDrives(options),
 		...listFirstCard(options),
 		...(options.wires ?? []).flatMap(listWire),
 		...['-qmp', `unix:${join(folder, 'qmp.sock')},server=on,wait=off`],
@@ -155,5 +164,6 @@ export function listQemuArguments(options: MachineOptions): Command {
 			? ['-kernel', options.kernel.image, '-initrd', options.kernel.initrd, '-append', options.kernel.append]
 			: []),
 		...(options.snapshot ? ['-snapshot'] : []),
+		...(options.once ? ['-no-reboot'] : []),
 	];
 }

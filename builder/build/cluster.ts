@@ -3,6 +3,7 @@ import {mkdir, readFile, rename, stat, writeFile} from 'node:fs/promises';
 import {join} from 'node:path';
 import {authorityFiles, clusterSecrets, type Kubernetes} from '../../firstboot/sequence.ts';
 import {withFolder} from '../folder.ts';
+import type {CompleteProfile} from '../profile/complete.ts';
 import {run, UserError} from '../run.ts';
 
 const days = {root: 7300, below: 3700};
@@ -98,7 +99,13 @@ async function readWhole(folder: string, name: string): Promise<string> {
 }
 
 /** As much of the section as tells what a machine is to its cluster. */
-export type Member = Pick<Kubernetes, 'role' | 'cluster' | 'server' | 'nodeName'>;
+export type Member = Pick<Kubernetes, 'role' | 'server' | 'nodeName'> & {cluster: string};
+
+/** The machine of a profile as its cluster has it; undefined where it is of none, such as a golden image. */
+export function findMember({kubernetes, identity}: CompleteProfile['fields']): [Member, hostname: string] | undefined {
+	const {cluster} = kubernetes ?? {};
+	return kubernetes && cluster !== undefined ? [{...kubernetes, cluster}, identity.hostname ?? ''] : undefined;
+}
 
 const passwordPath = '/etc/rancher/node/password';
 

@@ -1,5 +1,5 @@
 import {resolve} from 'node:path';
-import {fetchClusterFiles} from '../build/cluster.ts';
+import {fetchClusterFiles, findMember} from '../build/cluster.ts';
 import type {PartsOptions} from '../build/parts.ts';
 import {findCacheFolder, findClustersFolder} from '../paths.ts';
 import type {CompleteProfile} from '../profile/complete.ts';
@@ -69,9 +69,9 @@ export async function prepareBuild(
 		loaded = await load(given.profile, surroundings, out);
 	}
 	const {profile, assets} = loaded;
-	const {kubernetes, identity} = profile.fields;
 	const clusters = findClustersFolder(environment);
-	const cluster = kubernetes ? await fetchClusterFiles(kubernetes, identity.hostname, clusters) : [];
+	const member = findMember(profile.fields);
+	const cluster = member ? await fetchClusterFiles(...member, clusters) : [];
 	const secrets = new Map([...loaded.secrets, ...cluster]);
 	const recovery = await prepareRecovery(profile, secrets, given['new-recovery-code'] ?? false, surroundings);
 	const options = {

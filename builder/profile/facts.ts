@@ -1,6 +1,7 @@
 import {checkContainers} from './containers-facts.ts';
 import {checkFirewall} from './firewall-facts.ts';
 import {checkHardening} from './hardening-facts.ts';
+import {checkImage} from './image-facts.ts';
 import {checkKubernetes} from './kubernetes-facts.ts';
 import {checkNetwork} from './network-facts.ts';
 import type {ProfileFields} from './schema.ts';
@@ -73,6 +74,7 @@ export function checkFacts(sections: Sections): FalseFact[] {
 	if (storage) faults.push(...checkStorage(storage), ...checkPools(storage, {debian, machine}));
 	if (kubernetes) faults.push(...checkKubernetes(kubernetes, {firewall}));
 	faults.push(...checkHardening(sections));
+	faults.push(...checkImage(sections));
 	if (virtualization) faults.push(...checkVirtualization(virtualization, {debian, machine, storage}));
 	return faults;
 }

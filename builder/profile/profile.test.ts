@@ -232,7 +232,7 @@ test('all faults are told at once, by place', async t => {
 	});
 	t.deepEqual(
 		found.split('\n').flatMap(line => /^p\.yaml:(\d+:\d+)/.exec(line)?.[1] ?? []),
-		['1:9', '2:19', '3:17', '3:27', '4:1', '4:1'],
+		['1:9', '2:19', '3:17', '3:27', '4:11', '4:11'],
 	);
 });
 
@@ -246,7 +246,13 @@ test('profiles extend each other field by field, lists are replaced, and a fault
 		const {fields} = await loadProfile(join(folder, 'p.yaml'));
 		t.deepEqual(fields.debian.packages, ['jq']);
 		t.is(fields.debian.release, 'bookworm');
-		t.deepEqual(fields.install, {method: 'image', disk: {minSize: '16G'}, filesystem: 'ext4', wipe: 'any'});
+		t.deepEqual(fields.install, {
+			method: 'image',
+			disk: {minSize: '16G'},
+			firmware: 'booted',
+			filesystem: 'ext4',
+			wipe: 'any',
+		});
 	});
 });
 

@@ -55,7 +55,9 @@ export async function renderTree(profile: CompleteProfile): Promise<FileTree> {
 	for (const template of templates) {
 		const path = template.replace(/\.mustache$/, '');
 		const text = await readFile(join(templatesFolder, template), 'utf8');
-		tree.set(path, {content: fillTemplate(`templates/${template}`, text, view, escapingOf(path)), mode: modeOf(path)});
+		const content = fillTemplate(`templates/${template}`, text, view, escapingOf(path));
+		// A template that is all one section makes a file where the section is.
+		if (content !== '' || text === '') tree.set(path, {content, mode: modeOf(path)});
 	}
 	const machine = `${JSON.stringify(makeMachine(profile), undefined, '\t')}\n`;
 	tree.set(`${folders.chroot}etc/bringup/machine.json`, {content: machine, mode: 0o644});

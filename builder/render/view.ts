@@ -26,11 +26,11 @@ const microcode = {intel: 'intel-microcode', amd: 'amd64-microcode'};
 
 /** The Debian packages of the image, sorted. */
 export function listImagePackages(fields: CompleteProfile['fields']): string[] {
-	const {debian, machine} = fields;
+	const {debian, machine, image} = fields;
 	const all = [
 		...basePackages,
 		...listPackages(fields),
-		...machine.microcode.map(vendor => microcode[vendor]),
+		...(image ? [] : machine.microcode.map(vendor => microcode[vendor])), // of a virtual machine the processor is its host's
 		...debian.packages,
 	];
 	return [...new Set(all)].sort();
@@ -68,7 +68,7 @@ const recipe = [
 
 /** The names that templates use. */
 export function makeView({name, fields}: CompleteProfile): View {
-	const {debian, machine, identity} = fields;
+	const {debian, machine, identity, image} = fields;
 	const consoles = machine.consoles.map(console => `console=${console}`);
 	const bootWords = listBootWords(fields);
 	return {
@@ -79,6 +79,7 @@ export function makeView({name, fields}: CompleteProfile): View {
 		packages: listImagePackages(fields),
 		installerPackages: listInstallerPackages(fields),
 		installerLocale: /^C(\.|$)/.test(identity.locale) ? 'en_US.UTF-8' : identity.locale,
+		image: image ? ['image'] : [],
 		timezone: identity.timezone,
 		recipe,
 		locale: identity.locale,

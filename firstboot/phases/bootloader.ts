@@ -14,6 +14,17 @@ function listMounts(uefi: boolean): {at: string; command: Command}[] {
 	return mounts.map(([at, ...args]) => ({at, command: ['mount', ...args, at]}));
 }
 
+const forUefi = [
+	'--target=x86_64-efi',
+	'--efi-directory=/boot/efi',
+	'--bootloader-id=debian',
+	'--force-extra-removable',
+];
+
+function planGrub(firmware: 'UEFI' | 'BIOS', where: readonly string[]): Step {
+	return {do: 'run', command: ['chroot', target, 'grub-install', ...where], why: `install GRUB for ${firmware}`};
+}
+
 /** Debian's own grub-install: signed shim and GRUB, a firmware entry, and the removable path for firmware that loses its entries. */
 export const bootloader: Phase<typeof installSchema> = {
 	schema: installSchema,
@@ -35,16 +46,11 @@ export const bootloader: Phase<typeof installSchema> = {
 		const uefi = (await probe.output(['ls', '/sys/firmware'])).split('\n').includes('efi');
 		const mounted = await readMounts(probe);
 		const mounts = listMounts(uefi).filter(({at}) => !mounted.includes(at));
-		const where = uefi
-			? ['--target=x86_64-efi', '--efi-directory=/boot/efi', '--bootloader-id=debian', '--force-extra-removable']
-			: ['--target=i386-pc', disk.path];
+		const both = config.firmware === 'both';
 		return [
 			...mounts.map(({at, command}): Step => ({do: 'run', command, why: `mount ${at} for grub-install`})),
-			{
-				do: 'run',
-				command: ['chroot', target, 'grub-install', ...where],
-				why: `install GRUB for ${uefi ? 'UEFI' : 'BIOS'}`,
-			},
+			...(uefi || both ? [planGrub('UEFI', [...forUefi, ...(uefi ? [] : ['--no-nvram'])])] : []),
+			...(!uefi || both ? [planGrub('BIOS', ['--target=i386-pc', disk.path])] : []),
 			{do: 'run', command: ['chroot', target, 'update-grub'], why: 'write the boot menu'},
 			{do: 'run', command: ['sync', '--file-system', target, esp], why: 'make it durable'},
 			{do: 'write', path: chain, content, mode: 0o644, why: 'tell the medium that this disk is installed'},

@@ -111,3 +111,14 @@ export const containers: Phase<typeof containersSchema> = {
 		return steps;
 	},
 };
+
+/** What of it an image may have: users and their images. No unit has run when it is sealed, so none has written what clones would share. */
+export const containerImages: Phase<typeof containersSchema> = {
+	...containers,
+	plan(config, probe) {
+		const users = Object.entries(config.users).map(
+			([name, user]) => [name, {...user, units: {}, files: {}, secrets: {}}] as const,
+		);
+		return containers.plan({users: Object.fromEntries(users)}, probe);
+	},
+};

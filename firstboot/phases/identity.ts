@@ -2,7 +2,8 @@ import {resolveHostname} from '../names.ts';
 import {type Phase, type Probe, planFile, planService, readMounts, type Step} from '../phase.ts';
 import {identitySchema, planUsers} from '../users.ts';
 
-async function planHostname(pattern: string, probe: Probe): Promise<Step[]> {
+async function planHostname(pattern: string | undefined, probe: Probe): Promise<Step[]> {
+	if (pattern === undefined) return []; // a clone's name is its seed's
 	const name = await resolveHostname(pattern, probe);
 	const steps = await planFile(probe, '/etc/hostname', `${name}\n`, `name the machine ${name}`);
 	if ((await probe.read('/proc/sys/kernel/hostname'))?.trim() !== name) {

@@ -8,6 +8,7 @@ import {
 	digestStart,
 	formatConfig,
 	formatUnit,
+	isPlaced,
 	type Kubernetes,
 	k3sPath,
 	kubernetesSchema,
@@ -57,7 +58,7 @@ function planImages({images}: Kubernetes, files: Files): Step[] {
 async function planAuthorities({role, server, cluster}: Kubernetes, files: Files, probe: Probe): Promise<Step[]> {
 	const folder = `${dataFolder}/server`;
 	const begun = ['cred', 'db', 'token'].some(name => files.has(`${folder}/${name}`));
-	if (role !== 'server' || server !== undefined || begun) return [];
+	if (role !== 'server' || server !== undefined || cluster === undefined || begun) return [];
 	const steps: Step[] = [];
 	if (!files.has(folder)) {
 		const command = ['install', '--directory', '--mode=0700', folder] as const;
@@ -186,12 +187,23 @@ async function planRunning(
 	return [...steps, ...(await planFile(probe, seenPath, content, 'note that the node was complete'))];
 }
 
+/** From what the medium brought to all that is not the node's own. */
+async function planBrought(config: Kubernetes, files: Files, probe: Probe): Promise<Step[]> {
+	return [
+		...(await planAssets(listAssets(config), probe)),
+		...planCopy(files, config.binary, k3sPath, '0755'),
+		...planNames(files),
+		...planImages(config, files),
+	];
+}
+
 /** K3s, from files that the medium brought to a node that is Ready. */
 export const kubernetes: Phase<typeof kubernetesSchema> = {
 	schema: kubernetesSchema,
 	packages: ['ca-certificates', 'coreutils', 'findutils', 'iproute2', 'kmod', 'systemd', 'tar', 'zstd'],
 	async plan(config, probe) {
 		const files = await readK3sFiles(probe);
+		if (!isPlaced(config)) return planBrought(config, files, probe);
 		const resolved = (await probe.read('/usr/lib/systemd/system/systemd-resolved.service')) !== undefined;
 		const registries =
 			config.registries && `${JSON.stringify(await fillSecrets(config.registries, probe), undefined, 2)}\n`;
@@ -199,10 +211,7 @@ export const kubernetes: Phase<typeof kubernetesSchema> = {
 		const options = formatConfig(config, resolved);
 		const digest = digestStart(config, [unit, options, registries]);
 		const steps = [
-			...(await planAssets(listAssets(config), probe)),
-			...planCopy(files, config.binary, k3sPath, '0755'),
-			...planNames(files),
-			...planImages(config, files),
+			...(await planBrought(config, files, probe)),
 			...(await planAuthorities(config, files, probe)),
 			...(await planManifests(config, files, probe)),
 			...(await planFile(probe, '/etc/rancher/k3s/config.yaml', options, 'configure K3s', 0o600)),
@@ -216,4 +225,10 @@ export const kubernetes: Phase<typeof kubernetesSchema> = {
 		const changed = new Set(steps.map(step => (step.do === 'write' ? step.path : '')));
 		return [...steps, ...(await planRunning(config, digest, changed, files, probe))];
 	},
+};
+
+/** What of it an image may have: nothing that tells one node from another, and K3s has not run. */
+export const kubernetesFiles: Phase<typeof kubernetesSchema> = {
+	...kubernetes,
+	plan: async (config, probe) => planBrought(config, await readK3sFiles(probe), probe),
 };

@@ -8,7 +8,7 @@ export const name: Phase<typeof identitySchema> = {
 	schema: identitySchema,
 	packages: ['iproute2'],
 	async plan(config, probe) {
-		await resolveHostname(config.hostname, probe);
+		if (config.hostname !== undefined) await resolveHostname(config.hostname, probe);
 		await checkAccounts(config.users, probe);
 		if ((await probe.read(`/usr/share/zoneinfo/${config.timezone}`)) === undefined) {
 			throw new Error(

@@ -1,0 +1,169 @@
+import {readFile, rename, rm, stat, statfs, writeFile} from 'node:fs/promises';
+import {basename, dirname, join} from 'node:path';
+import {type Image, parseSize} from '../../firstboot/sequence.ts';
+import {findAccelerator} from '../boot/accel.ts';
+import {makeDisk} from '../boot/machine.ts';
+import {buildIso} from '../build/build.ts';
+import {digestFile, parseJson} from '../build/cache.ts';
+import type {Manifest} from '../build/manifest.ts';
+import type {PartsOptions} from '../build/parts.ts';
+import {withFolder} from '../folder.ts';
+import type {CompleteProfile} from '../profile/complete.ts';
+import type {FileTree} from '../render/tree.ts';
+import {checkPrograms, run, UserError} from '../run.ts';
+import {type Artefact, makeFormats} from './formats.ts';
+import {findRoot, inspectSeal} from './inspect.ts';
+import {type Bench, listFirmwares, runToEnd, withMachine} from './machines.ts';
+import {proveImage} from './prove.ts';
+
+export interface BakeOptions extends PartsOptions {
+	/** The path of the image without its ending; each format and the manifest add their own. */
+	out: string;
+}
+
+/** What an image was made from, and what was proven of it; stands beside it as JSON. */
+export interface ImageManifest extends Manifest {
+	formats: readonly Artefact[];
+	/** Of its disk, in bytes. */
+	virtualSize: number;
+	/** What its two clones were seen to be. */
+	proof: readonly string[];
+	accelerator: string;
+}
+
+/** The programs that a bake runs beside those of a build. */
+const programs = ['qemu-system-x86_64', 'qemu-img', 'sfdisk', 'debugfs', 'ssh', 'ssh-keygen', 'xorriso'];
+
+export const imageManifestPath = (out: string) => `${out}.image.json`;
+
+/** Throws before anything slow when the folder has no room for the disk and the image. */
+async function checkRoom({size}: Image, folder: string): Promise<void> {
+	const {bavail, bsize} = await statfs(folder);
+	const [needed, free] = [parseSize(size), bavail * bsize];
+	if (free >= needed) return;
+	const inGiB = (bytes: number) => (bytes / 2 ** 30).toFixed(1);
+	throw new UserError(
+		`${folder} has ${inGiB(free)} GiB free, and a bake may take ${inGiB(needed)} (image.size); free some, or choose another place with --out`,
+	);
+}
+
+/** Boots the medium on the empty disk, until the installed system would boot. */
+async function install(profile: CompleteProfile, iso: string, disk: string, bench: Bench, options: BakeOptions) {
+	const [firmware] = listFirmwares(profile.fields);
+	const drive = {path: disk, format: 'raw', bus: 'virtio', serial: 'BRINGUP-BAKE', unsafe: true} as const;
+	const given = {name: 'install', firmware, disk: drive, cdrom: iso, cdromFirst: true, once: true};
+	await options.progress.stage('install', update =>
+		withMachine(given, bench, machine => runToEnd(machine, /bringup: install done/, 60, update)),
+	);
+}
+
+/** The phases that a template may run, and those alone. */
+const isPrepared = ({containers, kubernetes}: CompleteProfile['fields']) => Boolean(containers ?? kubernetes);
+
+/** Units that would leave on the disk what clones must not share, after the system is sealed. */
+const masked = ['systemd-journal-flush', 'systemd-random-seed', 'systemd-update-utmp', 'systemd-machine-id-commit'];
+
+/** Boots the disk once, for the phases that a template may run; the kernel is started directly, because no boot menu has this entry. */
+async function prepare(iso: string, disk: string, bench: Bench, options: BakeOptions): Promise<void> {
+	const [image, initrd] = [join(bench.work, 'vmlinuz'), join(bench.work, 'initrd.img')];
+	const extract = ['-extract', '/live/vmlinuz', image, '-extract', '/live/initrd.img', initrd];
+	await run(['xorriso', '-osirrox', 'on', '-indev', iso, ...extract]);
+	const append = [
+		...['root=LABEL=bringup-root', 'rw', 'console=ttyS0,115200', 'bringup.template'],
+		...['systemd.unit=bringup-template.target', ...masked.map(unit => `systemd.mask=${unit}.service`)],
+	].join(' ');
+	const drive = {path: disk, format: 'raw', bus: 'virtio', serial: 'BRINGUP-BAKE', unsafe: true} as const;
+	const given = {name: 'template', firmware: 'bios', disk: drive, kernel: {image, initrd, append}, once: true} as const;
+	await options.progress.stage('template', update =>
+		withMachine(given, bench, machine => runToEnd(machine, /bringup: template done/, 60, update)),
+	);
+}
+
+async function readManifest(out: string): Promise<ImageManifest | undefined> {
+	const text = await readFile(imageManifestPath(out), 'utf8').catch(() => undefined);
+	return text === undefined ? undefined : parseJson<ImageManifest>(text);
+}
+
+/** Whether the image of this build stands there already, every byte of it. */
+async function isThere(out: string, buildId: string): Promise<boolean> {
+	const manifest = await readManifest(out);
+	if (manifest?.buildId !== buildId || manifest.proof.length === 0) return false;
+	const right = manifest.formats.map(async ({file, sha256, size}) => {
+		const path = join(dirname(out), file);
+		const found = await stat(path).catch(() => undefined);
+		return found?.size === size && (await digestFile(path)) === sha256;
+	});
+	return (await Promise.all(right)).every(Boolean);
+}
+
+/** Makes the disk of an image and takes what stands in it: installed, prepared, sealed, looked at. */
+async function makeSealed(profile: CompleteProfile, iso: string, disk: string, bench: Bench, options: BakeOptions) {
+	await makeDisk(disk, String(parseSize(imageOf(profile).size)), 'raw');
+	await install(profile, iso, disk, bench, options);
+	if (isPrepared(profile.fields)) await prepare(iso, disk, bench, options);
+	await options.progress.stage('seal', async update => {
+		const root = await findRoot(disk);
+		await inspectSeal(root, bench.work);
+		update('looked at from outside: nothing that clones would share');
+	});
+}
+
+function imageOf({fields: {image}, name}: CompleteProfile): Image {
+	if (image) return image;
+	throw new UserError(`the profile ${name} is of a machine, and not of a golden image: it has no section image`);
+}
+
+/** The first format that a virtual machine here boots from: the very file that is published, where there is one. */
+function findBootable(formats: readonly Artefact[], work: string, disk: string) {
+	const found = formats.find(({format}) => format !== 'ova');
+	return found ? {path: join(work, found.file), format: found.format} : {path: disk, format: 'raw' as const};
+}
+
+/**
+ * Bakes the golden image of a profile: its medium installs a virtual machine, which is sealed, packed, and proven by two
+ * clones of it. Nothing is put in its place that was not proven. Does nothing when the image of this build is there.
+ */
+export async function bakeImage(
+	profile: CompleteProfile,
+	tree: FileTree,
+	options: BakeOptions,
+): Promise<{buildId: string; made: boolean}> {
+	const {out, progress, signal, searchPath} = options;
+	const image = imageOf(profile);
+	await checkPrograms(programs, searchPath);
+	await checkRoom(image, dirname(out));
+	const iso = `${out}.iso`;
+	const {buildId} = await buildIso(profile, tree, {...options, iso});
+	if (await isThere(out, buildId)) return {buildId, made: false};
+	const evidence = `${out}.evidence`;
+	await rm(evidence, {recursive: true, force: true});
+	await withFolder(dirname(out), async work => {
+		const bench = {work, evidence, signal};
+		const disk = join(work, 'disk.raw');
+		await makeSealed(profile, iso, disk, bench, options);
+		const formats = await progress.stage('pack', update => makeFormats(image, disk, join(work, basename(out)), update));
+		const proof = await progress.stage('prove', update =>
+			proveImage(profile, findBootable(formats, work, disk), bench, update),
+		);
+		const medium = JSON.parse(await readFile(`${out}.manifest.json`, 'utf8')) as Manifest;
+		const [first] = formats;
+		const manifest: ImageManifest = {
+			...medium,
+			artefact: first.file,
+			sha256: first.sha256,
+			size: first.size,
+			seconds: progress.seconds,
+			formats,
+			virtualSize: parseSize(image.size),
+			proof,
+			accelerator: await findAccelerator(),
+		};
+		await writeFile(join(work, 'manifest'), `${JSON.stringify(manifest, undefined, '\t')}\n`);
+		const sums = formats.map(({sha256, file}) => `${sha256}  ${file}\n`).join('');
+		await writeFile(join(work, 'sums'), sums);
+		for (const {file} of formats) await rename(join(work, file), join(dirname(out), file));
+		await rename(join(work, 'sums'), `${out}.image.sha256`);
+		await rename(join(work, 'manifest'), imageManifestPath(out));
+	});
+	return {buildId, made: true};
+}
