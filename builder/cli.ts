@@ -6,10 +6,12 @@ import {buildIsoCommand} from './commands/build-iso.ts';
 import {buildPxeCommand} from './commands/build-pxe.ts';
 import {check} from './commands/check.ts';
 import type {CliCommand} from './commands/command.ts';
+import {lock} from './commands/lock.ts';
 import {lockInstaller} from './commands/lock-installer.ts';
 import {plan} from './commands/plan.ts';
 import {render} from './commands/render.ts';
 import {schema} from './commands/schema.ts';
+import {seed} from './commands/seed.ts';
 import {serveCommand} from './commands/serve.ts';
 import {ProfileError} from './profile/faults.ts';
 import {ProgramError, UsageError, UserError} from './run.ts';
@@ -19,10 +21,12 @@ const commands: Readonly<Record<string, CliCommand>> = {
 	render,
 	plan,
 	'build-iso': buildIsoCommand,
+	lock,
 	'lock-installer': lockInstaller,
 	'build-pxe': buildPxeCommand,
 	serve: serveCommand,
 	bake,
+	seed,
 	boot,
 	schema,
 };

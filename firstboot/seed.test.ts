@@ -1,5 +1,6 @@
 import test from 'ava';
-import {renderSeed} from './seed.ts';
+import {secretPath} from './phase.ts';
+import {listSeedSecrets, renderSeed} from './seed.ts';
 import {type PlacedDomain, placeDomains, virtualizationSchema} from './virtualization.ts';
 
 const key = 'ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIEgcppmhmnOuvEPs/uZFLWyxgq4z5jb03cyQg9Iyc7jY me';
@@ -25,8 +26,8 @@ function place(changes: object = {}): PlacedDomain {
 	return placed;
 }
 
-function read(domain: PlacedDomain, hashes = new Map<string, string>()) {
-	const seed = renderSeed(domain, hashes);
+function read(domain: PlacedDomain, secrets = new Map<string, string>()) {
+	const seed = renderSeed(domain, secrets);
 	if (!seed) throw new Error('the domain has no seed');
 	const parse = (name: keyof typeof seed.files) => JSON.parse(seed.files[name].replace(/^#cloud-config\n/, ''));
 	return {...seed, user: parse('user-data'), meta: parse('meta-data'), network: parse('network-config')};
@@ -66,8 +67,35 @@ test('another content is another instance; the same content is the same', t => {
 });
 
 test('a password goes in as a hash', t => {
-	const {user} = read(place(), new Map([['admin', '$y$hash']]));
-	t.like(user.users[0], {lock_passwd: false, passwd: '$y$hash'});
+	const password = {secret: {env: 'HASH'}};
+	const {user: found} = read(
+		place({seed: {users: [{...user, password}]}}),
+		new Map([[secretPath(password), '$y$hash']]),
+	);
+	t.like(found.users[0], {lock_passwd: false, passwd: '$y$hash'});
+});
+
+test("files go in as they are, secrets by their values, and what is the clone's own of the profile as a merge patch", t => {
+	const token = {secret: {file: 'agent-token'}};
+	const files = {'/etc/motd': 'hello\n', '/etc/bringup/secrets/kubernetes/agent-token': token};
+	const machine = {kubernetes: {cluster: 'home', server: 'https://192.0.2.11:6443'}};
+	const domain = place({seed: {users: [user], files, machine}});
+	const found = read(domain, new Map([[secretPath(token), 'K10abc::node:x']])).user.write_files as {
+		path: string;
+		content: string;
+		permissions: string;
+	}[];
+	t.deepEqual(
+		found.map(({path, content}) => [path, content]),
+		[
+			['/etc/motd', 'hello\n'],
+			['/etc/bringup/secrets/kubernetes/agent-token', 'K10abc::node:x\n'],
+			['/etc/bringup/clone.json', `${JSON.stringify(machine, undefined, 2)}\n`],
+		],
+	);
+	t.true(found.every(({permissions}) => permissions === '0600'));
+	t.deepEqual(domain.seed && listSeedSecrets(domain.seed).map(({secret}) => secret), [token]);
+	t.throws(() => renderSeed(domain, new Map()), {message: /agent-token in a seed is missing/});
 });
 
 test('keys that the build did not put in are told', t => {

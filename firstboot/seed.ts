@@ -1,4 +1,6 @@
 import {isIPv6} from 'node:net';
+import {clonePath} from './golden.ts';
+import {type Secret, secretPath} from './phase.ts';
 import {digestOf, type PlacedDomain, type PlacedLink} from './virtualization.ts';
 
 /** A cloud-init NoCloud seed. */
@@ -9,7 +11,31 @@ export interface Seed {
 	files: Readonly<Record<'user-data' | 'meta-data' | 'network-config', string>>;
 }
 
-type User = NonNullable<PlacedDomain['seed']>['users'][number];
+type Given = NonNullable<PlacedDomain['seed']>;
+type User = Given['users'][number];
+
+const isSecret = (value: string | Secret): value is Secret => typeof value !== 'string';
+
+/** What of a seed is kept out of the profile, with its place. */
+export function listSeedSecrets({users, files}: Given): {at: string; secret: Secret}[] {
+	const passwords = users.flatMap(({name, password}) => {
+		return password ? [{at: `the password hash of ${name}`, secret: password}] : [];
+	});
+	const contents = Object.entries(files).flatMap(([path, value]) => {
+		return isSecret(value) ? [{at: `the content of ${path}`, secret: value}] : [];
+	});
+	return [...passwords, ...contents];
+}
+
+function renderFiles({files, machine}: Given, secrets: ReadonlyMap<string, string>): object[] {
+	const all = Object.entries(files).map(([path, value]): [string, string] => {
+		const content = isSecret(value) ? secrets.get(secretPath(value)) : value;
+		if (content === undefined) throw new Error(`the content of ${path} in a seed is missing`);
+		return [path, isSecret(value) ? `${content}\n` : content];
+	});
+	if (machine) all.push([clonePath, `${JSON.stringify(machine, undefined, 2)}\n`]);
+	return all.map(([path, content]) => ({path, content, owner: 'root:root', permissions: '0600'}));
+}
 
 function renderUser({name, sshKeys, sudo, groups}: User, hash: string | undefined): object {
 	if (sshKeys === 'auto')
@@ -32,15 +58,17 @@ function renderLink({mac, addresses, gateway, dns}: PlacedLink, name: string): o
 	return {...common, dhcp4: false, addresses, ...(gateway ? {routes: [{to, via: gateway}]} : {})};
 }
 
-/** The seed of a domain; `hashes` holds the password hashes by user. JSON is YAML, so cloud-init reads it. */
+/** The seed of a domain; `secrets` holds the values of its secrets by secretPath. JSON is YAML, so cloud-init reads it. */
 export function renderSeed(
 	domain: Pick<PlacedDomain, 'name' | 'seed' | 'links'>,
-	hashes: ReadonlyMap<string, string>,
+	secrets: ReadonlyMap<string, string>,
 ): Seed | undefined {
 	const {seed, links, name} = domain;
 	if (!seed) return undefined;
-	const users = seed.users.map(user => renderUser(user, hashes.get(user.name)));
-	const user = {users, disable_root: true, ssh_pwauth: false, package_update: false};
+	const users = seed.users.map(user => renderUser(user, user.password && secrets.get(secretPath(user.password))));
+	const written = renderFiles(seed, secrets);
+	const write = written.length > 0 ? {write_files: written} : {};
+	const user = {users, disable_root: true, ssh_pwauth: false, package_update: false, ...write};
 	const ethernets = Object.fromEntries(links.map((link, index) => [`net${index}`, renderLink(link, `net${index}`)]));
 	const files = {
 		'user-data': `#cloud-config\n${JSON.stringify(user, undefined, 2)}\n`,

@@ -169,6 +169,6 @@ export {buildIdPath, type Probe, type Secret, type Step, secretPath} from './pha
 export {type ContainerUser, formatUnits, kindOf, serviceOf} from './quadlet.ts';
 export {probeRecord, type RecordedMachine} from './record.ts';
 export {recoveryPath, recoveryUser} from './recovery.ts';
-export {renderSeed, type Seed} from './seed.ts';
+export {listSeedSecrets, renderSeed, type Seed} from './seed.ts';
 export {findShortages} from './sizing.ts';
-export {placeDomains, type Virtualization} from './virtualization.ts';
+export {type Domain, placeDomains, type Virtualization} from './virtualization.ts';

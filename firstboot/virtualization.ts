@@ -3,6 +3,7 @@ import * as z from 'zod';
 import {asset} from './assets.ts';
 import {parseSize, size} from './disks.ts';
 import {address, linkName, macAddress} from './links.ts';
+import {secret} from './phase.ts';
 import {userSchema} from './users.ts';
 
 const name = z
@@ -100,6 +101,19 @@ const domain = z.strictObject({
 		.strictObject({
 			hostname: name.optional().describe('the name of the domain, when it is not given'),
 			users: z.array(userSchema).min(1).describe('who may log in, as in identity.users'),
+			files: z
+				.record(
+					z.string().regex(/^(\/[A-Za-z0-9_.+@-]+)+$/, 'expected an absolute path such as /etc/motd'),
+					z.union([z.string(), secret]),
+				)
+				.default({})
+				.describe("root's files that it writes at its first boot, of mode 0600: text, or `{secret: …}`"),
+			machine: z
+				.record(z.string(), z.unknown())
+				.optional()
+				.describe(
+					'for a golden image of bringup: what is this clone’s own of its profile, such as `kubernetes: {server: …}`; put over the image’s by the rules of a merge patch (RFC 7396)',
+				),
 		})
 		.optional()
 		.describe('cloud-init NoCloud seed: host name, users, keys, and the addresses of `networks`'),

@@ -1,15 +1,13 @@
 import {createHash} from 'node:crypto';
-import {mkdir, readdir, readFile, stat, writeFile} from 'node:fs/promises';
+import {readdir, readFile, stat, writeFile} from 'node:fs/promises';
 import {join} from 'node:path';
-import type {CompleteProfile} from '../profile/complete.ts';
 import {suggest} from '../profile/explain.ts';
 import type {FalseFact} from '../profile/facts.ts';
 import {type Command, ProgramError, run, runLong, UserError} from '../run.ts';
-import {parseJson, writeWhole} from './cache.ts';
+import {apt, type Debian, explainDownload, formatSource, formatSources, makeAptFolder, writeIfNew} from './apt.ts';
+import {parseJson} from './cache.ts';
+import {fetchPoolFiles, readField} from './pool-files.ts';
 
-type Debian = CompleteProfile['fields']['debian'];
-
-const keyring = '/usr/share/keyrings/debian-archive-keyring.gpg';
 const maximumAge = 24 * 3600 * 1000;
 
 /** The archive's package lists, in a folder of our own: the workstation's apt is not touched. */
@@ -18,8 +16,10 @@ export interface Index {
 	debian: Debian;
 	/** Of the signed release files: the same digest, the same archive. */
 	digest: string;
-	/** The newest release file's own date, in seconds since 1970. */
+	/** The newest release file's own date, in seconds since 1970; of a lock, the one that it pins. */
 	epoch: number;
+	/** Whether a lock says which packages, and not the archive's lists. */
+	locked?: boolean;
 }
 
 /** One package as the archive's signed index has it. */
@@ -44,61 +44,6 @@ export interface IndexOptions {
 	signal?: AbortSignal | undefined;
 }
 
-const source = (uri: string, suite: string, components: string) =>
-	`deb [signed-by=${keyring}] ${uri} ${suite} ${components}\n`;
-
-function formatSources({release, mirror, securityMirror, components}: Debian): string {
-	const all = components.join(' ');
-	return [
-		source(mirror, release, all),
-		source(mirror, `${release}-updates`, all),
-		source(securityMirror, `${release}-security`, all),
-	].join('');
-}
-
-function formatAptConfig(folder: string, archives: string, {proxy}: Debian): string {
-	const settings: Record<string, string> = {
-		'Dir::State': folder,
-		'Dir::State::lists': join(folder, 'lists'),
-		'Dir::State::status': join(folder, 'status'),
-		'Dir::Cache': folder,
-		'Dir::Cache::archives': archives,
-		'Dir::Etc::sourcelist': join(folder, 'sources.list'),
-		'Dir::Etc::sourceparts': '/dev/null',
-		'Dir::Etc::main': '/dev/null',
-		'Dir::Etc::parts': '/dev/null',
-		'Dir::Etc::preferences': '/dev/null',
-		'Dir::Etc::preferencesparts': '/dev/null',
-		'APT::Architecture': 'amd64',
-		'APT::Architectures': 'amd64',
-		'APT::Install-Recommends': 'false',
-		'APT::Sandbox::User': '',
-		'APT::Keep-Downloaded-Packages': 'true',
-		'Acquire::Languages': 'none',
-		'Acquire::Retries': '2',
-		'Acquire::http::Timeout': '20',
-		...(proxy ? {'Acquire::http::Proxy': proxy, 'Acquire::https::Proxy': proxy} : {}),
-	};
-	return Object.entries(settings)
-		.map(([key, value]) => `${key} ${JSON.stringify(value)};\n`)
-		.join('');
-}
-
-/** apt with this index instead of the workstation's; one at a time, because apt itself would give up on a lock. */
-function apt(
-	index: Pick<Index, 'folder'>,
-	...args: [string, ...string[]]
-): {command: Command; env: Record<string, string>} {
-	return {
-		command: ['flock', '--no-fork', join(index.folder, 'lock'), ...args] as const,
-		env: {APT_CONFIG: join(index.folder, 'apt.conf')},
-	};
-}
-
-async function writeIfNew(path: string, content: string): Promise<void> {
-	if ((await readFile(path, 'utf8').catch(() => undefined)) !== content) await writeWhole(path, content);
-}
-
 async function readRelease(folder: string, count: number): Promise<{digest: string; epoch: number} | undefined> {
 	const lists = await readdir(join(folder, 'lists')).catch(() => []);
 	const names = lists.filter(name => name.endsWith('_InRelease')).sort();
@@ -108,26 +53,6 @@ async function readRelease(folder: string, count: number): Promise<{digest: stri
 	const hash = createHash('sha256');
 	for (const text of releases) hash.update(text);
 	return {digest: hash.digest('hex'), epoch: Math.floor(Math.max(...dates) / 1000)};
-}
-
-/** apt's own words for what went wrong with a download, and what to do about it. */
-function explainDownload(error: ProgramError, mirror: string): string {
-	const failed = [...new Set(error.output.split('\n').filter(line => /^(E|W|Err)[: ]|^ +\d{3} /.test(line)))]
-		.slice(0, 8)
-		.join('\n  ');
-	const remedies: [RegExp, string][] = [
-		[
-			/does not have a Release file/,
-			`${mirror} has no such release; check debian.mirror, debian.securityMirror and debian.release`,
-		],
-		[
-			/404\s+Not Found/,
-			'the mirror does not have what its own lists name, as happens while it is being updated. Run again with --refresh; if it stays so, name another mirror (debian.mirror)',
-		],
-		[/./, `check the network and the mirror (${mirror}); behind a proxy, set debian.proxy`],
-	];
-	const [, remedy] = remedies.find(([pattern]) => pattern.test(error.output)) ?? [];
-	return `could not download from the Debian archive:\n  ${failed}\n${remedy}`;
 }
 
 async function updateLists(
@@ -149,14 +74,7 @@ async function updateLists(
 
 async function open(debian: Debian, sources: string, options: IndexOptions): Promise<Index> {
 	const count = sources.trimEnd().split('\n').length;
-	const folder = join(options.cache, 'apt', createHash('sha256').update(sources).digest('hex').slice(0, 16));
-	const archives = join(options.cache, 'packages');
-	await Promise.all(
-		[join(folder, 'lists/partial'), join(archives, 'partial')].map(path => mkdir(path, {recursive: true})),
-	);
-	await writeIfNew(join(folder, 'sources.list'), sources);
-	await writeIfNew(join(folder, 'status'), '');
-	await writeIfNew(join(folder, 'apt.conf'), formatAptConfig(folder, archives, debian));
+	const folder = await makeAptFolder(debian, sources, options.cache);
 	const stamp = join(folder, 'checked');
 	const checked = await stat(stamp).catch(() => undefined);
 	const old = checked !== undefined && (await readRelease(folder, count)) !== undefined;
@@ -176,9 +94,14 @@ export async function openIndex(debian: Debian, options: IndexOptions): Promise<
 	return open(debian, formatSources(debian), options);
 }
 
+/** An index of what a lock pins: the archive's lists are not asked. */
+export async function openLocked(debian: Debian, digest: string, epoch: number, cache: string): Promise<Index> {
+	return {folder: await makeAptFolder(debian, formatSources(debian), cache), debian, digest, epoch, locked: true};
+}
+
 /** The same of debian-installer's own packages, which are in the release alone. */
 export async function openInstallerIndex(debian: Debian, options: IndexOptions): Promise<Index> {
-	return open(debian, source(debian.mirror, debian.release, 'main/debian-installer'), options);
+	return open(debian, formatSource(debian.mirror, debian.release, 'main/debian-installer'), options);
 }
 
 /** Every stanza of the lists. */
@@ -210,7 +133,8 @@ export async function checkPackages(index: Index, names: readonly string[]): Pro
 	});
 }
 
-function parseStanza(stanza: string): Package {
+/** A package from its stanza. */
+export function parseStanza(stanza: string): Package {
 	const field = (name: string) => new RegExp(`^${name}: (.*)$`, 'm').exec(stanza)?.[1] ?? '';
 	const [name, version, architecture] = [field('Package'), field('Version'), field('Architecture')];
 	const file = `${name}_${version.replaceAll(':', '%3a')}_${architecture}.deb`;
@@ -258,12 +182,30 @@ export async function resolvePackages(index: Index, names: readonly string[]): P
 	return packages;
 }
 
+/** Downloads what a lock pins and the cache lacks: from the mirrors, then from the snapshots. */
+async function downloadLocked(index: Index, packages: readonly Package[], options: IndexOptions): Promise<void> {
+	const {mirror, securityMirror, snapshots} = index.debian;
+	let missing = packages.map(({stanza, sha256, file}) => ({file: readField(stanza, 'Filename'), sha256, as: file}));
+	for (const source of [mirror, securityMirror, ...snapshots]) {
+		if (missing.length > 0) missing = await fetchPoolFiles(index, missing, {...options, mirror: source});
+	}
+	if (missing.length === 0) return;
+	throw new UserError(
+		[
+			`of what the lock pins, neither the cache nor ${[mirror, securityMirror, ...snapshots].join(', ')} has`,
+			...missing.map(({as, sha256}) => `  ${as}, SHA-256 ${sha256}`),
+			'Name an archive that keeps old versions (debian.snapshots), or make the lock anew: bringup lock',
+		].join('\n'),
+	);
+}
+
 /** Downloads what the cache lacks; it is shared by all builds. Throws a UserError that names the package and the remedy. */
 export async function downloadPackages(
 	index: Index,
 	packages: readonly Package[],
 	options: IndexOptions,
 ): Promise<void> {
+	if (index.locked) return downloadLocked(index, packages, options);
 	const exact = packages.map(({name, version}) => `${name}=${version}`);
 	const archives = join(options.cache, 'packages');
 	const command: Command = [

@@ -11,9 +11,18 @@ import {buildBundle} from './bundle.ts';
 import {type CacheEntry, digestOf, discardEntry, fetchEntry} from './cache.ts';
 import type {Contents} from './iso.ts';
 import {buildLayer} from './layer.ts';
+import {openLock, readLock} from './lock.ts';
 import {type Manifest, readTools} from './manifest.ts';
 import {listTopLayer, type Secrets, type TopLayer} from './medium.ts';
-import {checkPackages, downloadPackages, type Index, openIndex, type Package, resolvePackages} from './packages.ts';
+import {
+	checkPackages,
+	downloadPackages,
+	type Index,
+	type IndexOptions,
+	openIndex,
+	type Package,
+	resolvePackages,
+} from './packages.ts';
 import {checkUnits} from './quadlet.ts';
 import {buildRootfs, chooseMode, keyRootfs, type Mode} from './rootfs.ts';
 
@@ -77,18 +86,31 @@ function milestones(update: Update): (text: string) => void {
 	};
 }
 
+/** The packages of these names and all that they need, as the archive has them now. */
+export async function resolveFromArchive(
+	{fields: {debian}, source}: CompleteProfile,
+	names: readonly string[],
+	options: IndexOptions,
+): Promise<{index: Index; packages: Package[]}> {
+	const index = await openIndex(debian, options);
+	const faults = await checkPackages(index, debian.packages);
+	if (faults.length > 0) throw new ProfileError(placeFacts(faults, source));
+	return {index, packages: await resolvePackages(index, names)};
+}
+
 /** The base of the medium: from the cache, or made. */
 async function fetchBase(profile: CompleteProfile, tree: FileTree, log: string, options: PartsOptions): Promise<Base> {
 	const {progress, cache, signal, refresh} = options;
 	const {say} = progress;
 	const indexOptions = {cache, refresh, say, signal};
 	const names = listImagePackages(profile.fields);
-	const index = await openIndex(profile.fields.debian, indexOptions);
-	const faults = await checkPackages(index, profile.fields.debian.packages);
-	if (faults.length > 0) throw new ProfileError(placeFacts(faults, profile.source));
-	const packages = await resolvePackages(index, names);
-	const key = keyRootfs(index, names, packages, tree, options.epoch);
-	const epoch = options.epoch ?? index.epoch;
+	const lock = await readLock(profile, options.assets);
+	const {index, packages} = lock
+		? await openLock(lock, names, profile, cache)
+		: await resolveFromArchive(profile, names, indexOptions);
+	const dated = options.epoch ?? lock?.epoch;
+	const key = keyRootfs(index, names, packages, tree, dated);
+	const epoch = dated ?? index.epoch;
 	const {entry} = await fetchEntry(join(cache, 'base', key), async folder => {
 		await progress.stage('packages', async update => {
 			await downloadPackages(index, packages, indexOptions);

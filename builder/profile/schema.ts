@@ -28,6 +28,19 @@ const debian = z
 			.describe(
 				'for `method: debian-installer`, a file that pins which one; `bringup lock-installer` makes it; without it, the newest that the mirror has',
 			),
+		lock: z
+			.string()
+			.min(1)
+			.optional()
+			.describe(
+				'a file that pins every package by version and digest, and so the medium byte for byte; `bringup lock` makes it',
+			),
+		snapshots: z
+			.array(z.url())
+			.default([])
+			.describe(
+				'archives to ask for a locked package that the mirror no longer has, such as http://mirror.example/snapshot/debian/20261121T000000Z',
+			),
 		proxy: z.url().optional().describe('HTTP proxy that the build downloads through; the machine does not get it'),
 	})
 	.prefault({})

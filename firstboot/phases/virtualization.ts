@@ -17,7 +17,7 @@ import {
 } from '../libvirt.ts';
 import {planTable} from '../nftables.ts';
 import {type Phase, type Probe, planFile, type Step, secretPath} from '../phase.ts';
-import {renderSeed, type Seed} from '../seed.ts';
+import {listSeedSecrets, renderSeed, type Seed} from '../seed.ts';
 import {findFullFolders, findShortages, roundMemory} from '../sizing.ts';
 import {renderSpoofing} from '../spoofing.ts';
 import {
@@ -108,15 +108,13 @@ async function planPoolsAndNetworks(
 }
 
 async function readSeed(domain: PlacedDomain, probe: Probe): Promise<Seed | undefined> {
-	const hashes = new Map<string, string>();
-	for (const {name, password} of domain.seed?.users ?? []) {
-		if (!password) continue;
-		const hash = (await probe.read(secretPath(password)))?.trim();
-		if (!hash)
-			throw new Error(`the password hash of ${name} is not in ${secretPath(password)}; build the medium again`);
-		hashes.set(name, hash);
+	const secrets = new Map<string, string>();
+	for (const {at, secret} of domain.seed ? listSeedSecrets(domain.seed) : []) {
+		const value = (await probe.read(secretPath(secret)))?.trimEnd();
+		if (!value) throw new Error(`${at} is not in ${secretPath(secret)}; build the medium again`);
+		secrets.set(secretPath(secret), value);
 	}
-	return renderSeed(domain, hashes);
+	return renderSeed(domain, secrets);
 }
 
 function planSeed(seed: Seed, path: string, {paths}: Storage): Step[] {

@@ -5,7 +5,7 @@ import {pipe, run} from '../../run.ts';
 import {makeBootFiles} from '../boot-files.ts';
 import {findWorkFolder} from '../cache.ts';
 import type {Package} from '../packages.ts';
-import {poolPath, readField} from './archive.ts';
+import {poolPath, readField} from '../pool-files.ts';
 import {appendFiles} from './initramfs.ts';
 import {extractNetboot, type InstallerLock} from './lock.ts';
 

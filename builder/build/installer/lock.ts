@@ -7,7 +7,7 @@ import * as z from 'zod';
 import {pipe, run, UserError} from '../../run.ts';
 import {digestFile} from '../cache.ts';
 import {type Index, type IndexOptions, openIndex, openInstallerIndex, readNewest, readStanzas} from '../packages.ts';
-import {fetchPoolFiles, poolPath, readField} from './archive.ts';
+import {fetchPoolFiles, poolPath, readField} from '../pool-files.ts';
 import {chooseUdebs, type Present, readPresent} from './udebs.ts';
 
 const file = z.string().regex(/^pool\/(?!.*\.\.\/)[\w./+~-]+$/);

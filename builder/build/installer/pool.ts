@@ -1,7 +1,7 @@
 import {createHash} from 'node:crypto';
 import {gzipSync} from 'node:zlib';
 import type {Package} from '../packages.ts';
-import {poolPath, readField} from './archive.ts';
+import {poolPath, readField} from '../pool-files.ts';
 import {numbers} from './lock.ts';
 
 /** A repository of a medium: files of its own by path, and files of the cache by path. */

@@ -1,4 +1,4 @@
-import {readField} from './archive.ts';
+import {readField} from '../pool-files.ts';
 
 /**
  * What debian-installer installs a machine with, beside what its initramfs has. Each brings what it depends on; the rest

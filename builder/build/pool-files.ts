@@ -1,8 +1,8 @@
 import {mkdir, rename, rm, stat} from 'node:fs/promises';
 import {basename, join} from 'node:path';
-import {ProgramError, runLong} from '../../run.ts';
-import {digestFile} from '../cache.ts';
-import type {Index} from '../packages.ts';
+import {ProgramError, runLong} from '../run.ts';
+import {digestFile} from './cache.ts';
+import type {Index} from './packages.ts';
 
 /** A file of the archive's pool. */
 export interface PoolFile {
@@ -10,6 +10,8 @@ export interface PoolFile {
 	file: string;
 	/** Hexadecimal; without it the mirror is trusted once, and what it gave is pinned. */
 	sha256?: string | undefined;
+	/** Its name in the cache, where that is not the one in the pool. */
+	as?: string;
 }
 
 /** The value of a field of a stanza. */
@@ -18,7 +20,7 @@ export function readField(stanza: string, name: string): string {
 }
 
 /** Where the cache keeps a file of the pool. */
-export const poolPath = (cache: string, file: string) => join(cache, 'packages', basename(file));
+export const poolPath = (cache: string, file: string, as?: string) => join(cache, 'packages', as ?? basename(file));
 
 async function isThere(path: string, sha256: string | undefined): Promise<boolean> {
 	const found = await stat(path).catch(() => undefined);
@@ -27,18 +29,19 @@ async function isThere(path: string, sha256: string | undefined): Promise<boolea
 
 /** Downloads files of the pool with apt's own downloader; gives those that the mirror does not have, or has otherwise. */
 export async function fetchPoolFiles<File extends PoolFile>(
-	index: Index,
+	index: Pick<Index, 'folder' | 'debian'>,
 	files: readonly File[],
-	{cache, signal}: {cache: string; signal: AbortSignal},
+	{cache, signal, mirror = index.debian.mirror}: {cache: string; signal?: AbortSignal | undefined; mirror?: string},
 ): Promise<File[]> {
 	await mkdir(join(cache, 'packages'), {recursive: true});
 	const missing: File[] = [];
-	for (const wanted of files) if (!(await isThere(poolPath(cache, wanted.file), wanted.sha256))) missing.push(wanted);
+	for (const wanted of files)
+		if (!(await isThere(poolPath(cache, wanted.file, wanted.as), wanted.sha256))) missing.push(wanted);
 	if (missing.length === 0) return [];
-	const mirror = index.debian.mirror.replace(/\/$/, '');
-	const part = ({file}: File) => `${poolPath(cache, file)}.${process.pid}`;
+	const base = mirror.replace(/\/$/, '');
+	const part = ({file, as}: File) => `${poolPath(cache, file, as)}.${process.pid}`;
 	const triples = missing.flatMap(wanted => [
-		`${mirror}/${wanted.file}`,
+		`${base}/${wanted.file}`,
 		part(wanted),
 		wanted.sha256 === undefined ? '' : `SHA256:${wanted.sha256}`,
 	]);
@@ -47,14 +50,14 @@ export async function fetchPoolFiles<File extends PoolFile>(
 		env: {APT_CONFIG: join(index.folder, 'apt.conf')},
 		signal,
 	}).catch(error => {
-		if (!(error instanceof ProgramError) || signal.aborted) throw error;
+		if (!(error instanceof ProgramError) || signal?.aborted) throw error;
 	});
 	const failed: File[] = [];
 	for (const wanted of missing) {
 		const path = part(wanted);
 		const came = (await stat(path).catch(() => undefined))?.isFile() ?? false;
 		const right = came && (wanted.sha256 === undefined || (await digestFile(path)) === wanted.sha256);
-		if (right) await rename(path, poolPath(cache, wanted.file));
+		if (right) await rename(path, poolPath(cache, wanted.file, wanted.as));
 		else {
 			failed.push(wanted);
 			await rm(path, {force: true});

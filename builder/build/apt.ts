@@ -1,0 +1,101 @@
+import {createHash} from 'node:crypto';
+import {mkdir, readFile} from 'node:fs/promises';
+import {join} from 'node:path';
+import type {CompleteProfile} from '../profile/complete.ts';
+import type {Command, ProgramError} from '../run.ts';
+import {writeWhole} from './cache.ts';
+
+export type Debian = CompleteProfile['fields']['debian'];
+
+const keyring = '/usr/share/keyrings/debian-archive-keyring.gpg';
+
+/** A source of apt. */
+export const formatSource = (uri: string, suite: string, components: string) =>
+	`deb [signed-by=${keyring}] ${uri} ${suite} ${components}\n`;
+
+/** Release, updates and security updates of the profile's Debian. */
+export function formatSources({release, mirror, securityMirror, components}: Debian): string {
+	const all = components.join(' ');
+	return [
+		formatSource(mirror, release, all),
+		formatSource(mirror, `${release}-updates`, all),
+		formatSource(securityMirror, `${release}-security`, all),
+	].join('');
+}
+
+function formatAptConfig(folder: string, archives: string, {proxy}: Debian): string {
+	const settings: Record<string, string> = {
+		'Dir::State': folder,
+		'Dir::State::lists': join(folder, 'lists'),
+		'Dir::State::status': join(folder, 'status'),
+		'Dir::Cache': folder,
+		'Dir::Cache::archives': archives,
+		'Dir::Etc::sourcelist': join(folder, 'sources.list'),
+		'Dir::Etc::sourceparts': '/dev/null',
+		'Dir::Etc::main': '/dev/null',
+		'Dir::Etc::parts': '/dev/null',
+		'Dir::Etc::preferences': '/dev/null',
+		'Dir::Etc::preferencesparts': '/dev/null',
+		'APT::Architecture': 'amd64',
+		'APT::Architectures': 'amd64',
+		'APT::Install-Recommends': 'false',
+		'APT::Sandbox::User': '',
+		'APT::Keep-Downloaded-Packages': 'true',
+		'Acquire::Languages': 'none',
+		'Acquire::Retries': '2',
+		'Acquire::http::Timeout': '20',
+		...(proxy ? {'Acquire::http::Proxy': proxy, 'Acquire::https::Proxy': proxy} : {}),
+	};
+	return Object.entries(settings)
+		.map(([key, value]) => `${key} ${JSON.stringify(value)};\n`)
+		.join('');
+}
+
+/** apt with this index instead of the workstation's; one at a time, because apt itself would give up on a lock. */
+export function apt(
+	index: {folder: string},
+	...args: [string, ...string[]]
+): {command: Command; env: Record<string, string>} {
+	return {
+		command: ['flock', '--no-fork', join(index.folder, 'lock'), ...args] as const,
+		env: {APT_CONFIG: join(index.folder, 'apt.conf')},
+	};
+}
+
+/** Writes a file unless it has this content. */
+export async function writeIfNew(path: string, content: string): Promise<void> {
+	if ((await readFile(path, 'utf8').catch(() => undefined)) !== content) await writeWhole(path, content);
+}
+
+/** apt's own words for what went wrong with a download, and what to do about it. */
+export function explainDownload(error: ProgramError, mirror: string): string {
+	const failed = [...new Set(error.output.split('\n').filter(line => /^(E|W|Err)[: ]|^ +\d{3} /.test(line)))]
+		.slice(0, 8)
+		.join('\n  ');
+	const remedies: [RegExp, string][] = [
+		[
+			/does not have a Release file/,
+			`${mirror} has no such release; check debian.mirror, debian.securityMirror and debian.release`,
+		],
+		[
+			/404\s+Not Found/,
+			'the mirror does not have what its own lists name, as happens while it is being updated. Run again with --refresh; if it stays so, name another mirror (debian.mirror)',
+		],
+		[/./, `check the network and the mirror (${mirror}); behind a proxy, set debian.proxy`],
+	];
+	const [, remedy] = remedies.find(([pattern]) => pattern.test(error.output)) ?? [];
+	return `could not download from the Debian archive:\n  ${failed}\n${remedy}`;
+}
+
+/** The folder in which apt works for these sources, with its settings. */
+export async function makeAptFolder(debian: Debian, sources: string, cache: string): Promise<string> {
+	const folder = join(cache, 'apt', createHash('sha256').update(sources).digest('hex').slice(0, 16));
+	const archives = join(cache, 'packages');
+	await Promise.all(
+		[join(folder, 'lists/partial'), join(archives, 'partial')].map(path => mkdir(path, {recursive: true})),
+	);
+	await writeIfNew(join(folder, 'sources.list'), sources);
+	await writeIfNew(join(folder, 'status'), '');
+	await writeIfNew(join(folder, 'apt.conf'), formatAptConfig(folder, archives, debian));
+	return folder;
+}

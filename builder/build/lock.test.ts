@@ -1,0 +1,92 @@
+import {writeFile} from 'node:fs/promises';
+import {tmpdir} from 'node:os';
+import {join} from 'node:path';
+import test from 'ava';
+import {withFolder} from '../folder.ts';
+import type {CompleteProfile} from '../profile/complete.ts';
+import {formatDifference, listDifference} from './difference.ts';
+import {listLocked, makeLock, openLock, readLock} from './lock.ts';
+import {type Index, parseStanza} from './packages.ts';
+
+const sha256 = 'a'.repeat(64);
+
+const stanza = (name: string, version: string, pool = 'pool/main') => `Package: ${name}
+Version: ${version}
+Architecture: amd64
+Maintainer: Somebody <somebody@example.org>
+Depends: libc6 (>= 2.41)
+Filename: ${pool}/${name}_${version}_amd64.deb
+Size: 1234
+SHA256: ${sha256}
+Description: what it is
+ and more of it
+Description-md5: 0123456789abcdef0123456789abcdef
+Priority: optional`;
+
+const packages = [parseStanza(stanza('zstd', '1.5.7')), parseStanza(stanza('less', '1:668-1'))];
+const index = {epoch: 1763683200, debian: {release: 'trixie'}} as Index;
+const lock = makeLock(index, ['less', 'zstd'], packages, [{sha256, from: {file: 'x'}}]);
+
+function profileIn(folder: string, release = 'trixie'): CompleteProfile {
+	const debian = {
+		release,
+		lock: 'p.lock.json',
+		mirror: 'http://mirror.example/debian',
+		securityMirror: 'http://mirror.example/debian-security',
+		components: ['main'],
+		snapshots: [],
+	};
+	return {fields: {debian}, source: {folderOf: () => folder}} as unknown as CompleteProfile;
+}
+
+const inFolder = (text: string, use: (folder: string) => Promise<void>) =>
+	withFolder(tmpdir(), async folder => {
+		await writeFile(join(folder, 'p.lock.json'), text);
+		await use(folder);
+	});
+
+test('a lock has what apt goes by and nothing that only people read, and gives the same packages back', t => {
+	t.notRegex(JSON.stringify(lock), /Maintainer|Description|what it is|more of it/);
+	t.deepEqual(
+		listLocked(lock).map(({stanza: _, ...rest}) => rest),
+		[...packages].reverse().map(({stanza: _, ...rest}) => rest),
+	);
+	t.is(listLocked(lock)[0]?.file, 'less_1%3a668-1_amd64.deb');
+});
+
+test('a build from a lock needs no archive, and has its date', async t => {
+	await inFolder(JSON.stringify(lock), async folder => {
+		const profile = profileIn(folder);
+		const read = await readLock(profile, [{sha256, from: {file: 'x'}}]);
+		t.deepEqual(read, lock);
+		const opened = await openLock(lock, ['less', 'zstd'], profile, folder);
+		t.is(opened.index.epoch, index.epoch);
+		t.true(opened.index.locked);
+		t.is(opened.packages.length, 2);
+	});
+});
+
+test('a lock of another package list, release or asset is refused, and so is what is none', async t => {
+	await inFolder(JSON.stringify(lock), async folder => {
+		await t.throwsAsync(openLock(lock, ['htop', 'less'], profileIn(folder), folder), {
+			message: /\+htop, -zstd; make it anew: bringup lock/,
+		});
+		await t.throwsAsync(readLock(profileIn(folder, 'bookworm'), []), {
+			message: /pins packages of trixie, and the profile says bookworm/,
+		});
+		await t.throwsAsync(readLock(profileIn(folder), [{sha256: 'b'.repeat(64), from: {file: 'y'}}]), {
+			message: /does not pin: b{64}/,
+		});
+	});
+	for (const text of ['', '{}', JSON.stringify({...lock, packages: [stanza('x', '1', 'pool/../../etc')]})])
+		await inFolder(text, async folder => {
+			await t.throwsAsync(readLock(profileIn(folder), []), {message: /is no lock of packages/});
+		});
+});
+
+test('what differs between two sets is told by name, and what is a security update', t => {
+	const after = [parseStanza(stanza('less', '1:668-2', 'pool/updates/main')), parseStanza(stanza('htop', '3'))];
+	const found = listDifference(packages, after);
+	t.deepEqual(formatDifference(found), ['htop 3, new', 'less 1:668-1 -> 1:668-2 (security)', 'zstd 1.5.7, gone']);
+	t.deepEqual(listDifference(packages, packages), []);
+});

@@ -1,0 +1,112 @@
+import {readFile} from 'node:fs/promises';
+import {join} from 'node:path';
+import * as z from 'zod';
+import type {CompleteProfile} from '../profile/complete.ts';
+import {UserError} from '../run.ts';
+import type {PlacedAsset} from './assets.ts';
+import {digestOf, parseJson} from './cache.ts';
+import {type Index, openLocked, type Package, parseStanza} from './packages.ts';
+import {readField} from './pool-files.ts';
+
+const digest = z.string().regex(/^[0-9a-f]{64}$/);
+
+const lockSchema = z.strictObject({
+	schema: z.literal(1),
+	release: z.enum(['trixie', 'bookworm']),
+	/** The date of every file: seconds since 1970. */
+	epoch: z.int(),
+	/** The packages that the profile asks for; the others are what they depend on. */
+	names: z.array(z.string()),
+	/** Digests of the files that no package has. */
+	assets: z.array(digest),
+	/** The archive's own stanzas, by name. */
+	packages: z.array(
+		z.string().refine(
+			text =>
+				z
+					.strictObject({
+						file: z.string().regex(/^pool\/(?!.*\.\.\/)[\w./+~:%-]+$/),
+						sha256: digest,
+						size: z.string().regex(/^\d+$/),
+					})
+					.safeParse({
+						file: readField(text, 'Filename'),
+						sha256: readField(text, 'SHA256'),
+						size: readField(text, 'Size'),
+					}).success,
+		),
+	),
+});
+
+/** Which packages, to the byte. */
+export type Lock = z.output<typeof lockSchema>;
+
+/** What of a stanza apt and mmdebstrap go by; the rest is for people. */
+const unneeded =
+	/^(Description|Description-md5|Homepage|Tag|Maintainer|MD5sum|SHA1|Bugs|Python-Version|Ruby-Versions):/;
+
+function trim(stanza: string): string {
+	const fields = stanza.split(/\n(?! )/);
+	return fields.filter(field => !unneeded.test(field)).join('\n');
+}
+
+/** The lock of what was resolved. */
+export function makeLock(
+	index: Index,
+	names: readonly string[],
+	packages: readonly Package[],
+	assets: readonly PlacedAsset[],
+): Lock {
+	return {
+		schema: 1,
+		release: index.debian.release,
+		epoch: index.epoch,
+		names: [...names],
+		assets: assets.map(({sha256}) => sha256).sort(),
+		packages: packages.map(({stanza}) => trim(stanza)).sort(),
+	};
+}
+
+/** The packages of a lock, as the archive's lists would give them. */
+export const listLocked = ({packages}: Lock): Package[] => packages.map(parseStanza);
+
+const remedy = 'make it anew: bringup lock';
+
+/** The lock that the profile names, if any. Throws a UserError when it is not one, or not of this profile's release and assets. */
+export async function readLock(
+	{fields: {debian}, source}: CompleteProfile,
+	assets: readonly PlacedAsset[],
+): Promise<Lock | undefined> {
+	if (debian.lock === undefined) return undefined;
+	const path = join(source.folderOf(['debian', 'lock']), debian.lock);
+	const text = await readFile(path, 'utf8').catch(() => {
+		throw new UserError(`there is no ${path}; make it with: bringup lock --profile … --out ${path}`);
+	});
+	const lock = lockSchema.safeParse(parseJson(text));
+	if (!lock.success) throw new UserError(`${path} is no lock of packages; ${remedy}`);
+	const {release} = lock.data;
+	if (release !== debian.release)
+		throw new UserError(`${path} pins packages of ${release}, and the profile says ${debian.release}; ${remedy}`);
+	const unknown = assets.filter(({sha256}) => !lock.data.assets.includes(sha256));
+	if (unknown.length > 0)
+		throw new UserError(
+			`the profile has assets that ${path} does not pin: ${unknown.map(({sha256}) => sha256).join(', ')}; ${remedy}`,
+		);
+	return lock.data;
+}
+
+/** Puts a lock in the place of the archive's lists. Throws a UserError when the profile asks for other packages than it pins. */
+export async function openLock(
+	lock: Lock,
+	names: readonly string[],
+	{fields: {debian}}: CompleteProfile,
+	cache: string,
+): Promise<{index: Index; packages: Package[]}> {
+	const added = names.filter(name => !lock.names.includes(name));
+	const gone = lock.names.filter(name => !names.includes(name));
+	if (added.length + gone.length > 0)
+		throw new UserError(
+			`the lock ${debian.lock} is of another package list: ${[...added.map(name => `+${name}`), ...gone.map(name => `-${name}`)].join(', ')}; ${remedy}`,
+		);
+	return {index: await openLocked(debian, digestOf(lock), lock.epoch, cache), packages: listLocked(lock)};
+}

@@ -1,0 +1,47 @@
+import {dirname, join, resolve} from 'node:path';
+import {parseArgs} from 'node:util';
+import {writeWhole} from '../build/cache.ts';
+import {formatDifference, listDifference} from '../build/difference.ts';
+import {listLocked, makeLock, readLock} from '../build/lock.ts';
+import {resolveFromArchive} from '../build/parts.ts';
+import {findCacheFolder} from '../paths.ts';
+import {makeProgress} from '../progress.ts';
+import {listImagePackages} from '../render/view.ts';
+import {checkPrograms} from '../run.ts';
+import {type CliCommand, load} from './command.ts';
+
+export const lock: CliCommand = {
+	summary: 'pin every package of a profile',
+	help: `usage: bringup lock --profile NAME [--out FILE] [--cache DIR] [--quiet]
+
+  --profile NAME   a name in ./profiles or shipped with bringup, or a path
+  --out FILE       default: the lock that the profile names, or NAME.lock.json beside the profile; name it there:
+                   debian: {lock: NAME.lock.json}
+  --cache DIR      where downloads are kept (default: $XDG_CACHE_HOME/bringup)
+
+Asks the archive, and writes name, version, digest and size of every package, the digests of the assets, and the date
+of all files. A build from a lock is the same to the byte, wherever and whenever it is made. The installed machine is
+not bound by it: its updates come from Debian as ever. What differs from the lock before is printed.
+`,
+	async run(argv, surroundings) {
+		const text = {type: 'string'} as const;
+		const options = {profile: text, out: text, cache: text, quiet: {type: 'boolean'}} as const;
+		const {values} = parseArgs({args: [...argv], options});
+		const {environment, signal} = surroundings;
+		await checkPrograms(['apt-get', 'apt-cache', 'flock', 'setpriv'], environment['PATH'] ?? '');
+		const {profile, assets} = await load(values.profile, surroundings);
+		const {lock: named} = profile.fields.debian;
+		const place = named && join(profile.source.folderOf(['debian', 'lock']), named);
+		const out = resolve(values.out ?? place ?? join(dirname(profile.path), `${profile.name}.lock.json`));
+		const {say} = makeProgress(surroundings.err, values.quiet ?? false);
+		const cache = resolve(values.cache ?? findCacheFolder(environment));
+		const names = listImagePackages(profile.fields);
+		const before = place === out ? await readLock(profile, []).catch(() => undefined) : undefined;
+		const {index, packages} = await resolveFromArchive(profile, names, {cache, refresh: true, say, signal});
+		const after = makeLock(index, names, packages, assets);
+		await writeWhole(out, `${JSON.stringify(after, undefined, '\t')}\n`);
+		for (const line of before ? formatDifference(listDifference(listLocked(before), packages)) : []) say(line);
+		say(`${out}: ${packages.length} packages of ${after.release}, ${assets.length} assets`);
+		return 0;
+	},
+};

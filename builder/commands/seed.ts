@@ -1,0 +1,76 @@
+import {resolve} from 'node:path';
+import {parseArgs} from 'node:util';
+import {type Domain, listSeedSecrets, placeDomains, renderSeed, secretPath} from '../../firstboot/sequence.ts';
+import {type SeedFormat, writeSeedFolder, writeSeedIso} from '../bake/seed.ts';
+import {prepareOutput} from '../build/build.ts';
+import {suggest} from '../profile/explain.ts';
+import {checkPrograms, UsageError, UserError} from '../run.ts';
+import {type CliCommand, load} from './command.ts';
+
+const noMachine = '0'.repeat(32);
+
+/** A seed finds its links by MAC address, and where the profile has none they are made from the machine's identifier. */
+function readMachineId(given: string | undefined, name: string, {networks}: Domain): string {
+	if (given !== undefined) {
+		if (/^[0-9a-f]{32}$/.test(given)) return given;
+		throw new UsageError('--machine-id is 32 hexadecimal digits, as `cat /etc/machine-id` prints them on the machine');
+	}
+	if (networks.every(({mac}) => mac !== undefined)) return noMachine;
+	throw new UsageError(
+		`the MAC addresses of ${name} are made from the identifier of the machine that it runs on: say --machine-id with what \`cat /etc/machine-id\` prints there, or give each of its networks a mac in the profile`,
+	);
+}
+
+export const seed: CliCommand = {
+	summary: 'write the cloud-init seed of a domain',
+	help: `usage: bringup seed --profile NAME --domain NAME [--out FILE.iso | --out DIR/] [--format F] [--machine-id ID]
+
+  --profile NAME   a profile with the section virtualization
+  --domain NAME    one of its domains, with a seed
+  --out PLACE      an ISO, or a folder when it ends in a slash; default: out/DOMAIN-seed.iso
+  --format F       nocloud (default: label CIDATA), or configdrive (label config-2)
+  --machine-id ID  of the machine that the domain runs on, where the profile gives its links no MAC address
+
+It is the very seed that a machine of this profile gives the domain. Keep it as you keep the secrets that it holds.
+`,
+	async run(argv, surroundings) {
+		const text = {type: 'string'} as const;
+		const options = {profile: text, domain: text, out: text, format: text, 'machine-id': text} as const;
+		const {values} = parseArgs({args: [...argv], options});
+		const format = values.format ?? 'nocloud';
+		if (format !== 'nocloud' && format !== 'configdrive')
+			throw new UsageError(`--format is nocloud or configdrive, and not ${format}`);
+		const {profile, secrets} = await load(values.profile, surroundings);
+		const {virtualization} = profile.fields;
+		const names = Object.keys(virtualization?.domains ?? {});
+		const name = values.domain ?? '';
+		const domain = virtualization?.domains[name];
+		if (!virtualization || !domain)
+			throw new UsageError(
+				`the profile ${profile.name} has no domain "${name}"${suggest(name, names)}; it has: ${names.join(', ') || 'none'}`,
+			);
+		const placed = placeDomains(virtualization, readMachineId(values['machine-id'], name, domain));
+		const own = placed.find(one => one.name === name);
+		if (own?.seed?.users.some(({sshKeys}) => sshKeys === 'auto'))
+			throw new UserError(
+				`the seed of ${name} says sshKeys: auto, and ~/.ssh has no key. Make one with ssh-keygen, or name it in the profile`,
+			);
+		const rendered = own && renderSeed(own, pickSecrets(own.seed, secrets));
+		if (!rendered) throw new UserError(`the domain ${name} has no seed in the profile`);
+		await write(rendered, format, values.out ?? `out/${name}-seed.iso`, surroundings.environment['PATH'] ?? '');
+		surroundings.err.write(`${values.out ?? `out/${name}-seed.iso`}: instance ${rendered.instanceId}\n`);
+		return 0;
+	},
+};
+
+function pickSecrets(given: Domain['seed'], secrets: ReadonlyMap<string, string>): Map<string, string> {
+	const paths = (given ? listSeedSecrets(given) : []).map(({secret}) => secretPath(secret));
+	return new Map(paths.map(path => [path, secrets.get(path) ?? '']));
+}
+
+async function write(rendered: Parameters<typeof writeSeedIso>[0], format: SeedFormat, out: string, path: string) {
+	if (out.endsWith('/')) return writeSeedFolder(rendered, format, resolve(out));
+	await checkPrograms(['xorriso'], path);
+	await prepareOutput(resolve(out));
+	return writeSeedIso(rendered, format, resolve(out));
+}
