@@ -46,6 +46,7 @@ const arrows: Record<string, RegExp> = {
 	'builder/boot': /^builder\/(run|folder)\.ts$/,
 	'builder/serve': /^builder\/((build|profile)\/.*|(run|folder)\.ts)$/,
 	'builder/workstation.ts': /^builder\/((run|folder)\.ts|profile\/.*)$/,
+	'builder/failure.ts': /^builder\/(run|profile\/faults)\.ts$/,
 	'builder/run.ts': /^$/,
 	'builder/cli.ts': /^builder\//,
 	'builder/commands': /^builder\/|^firstboot\/sequence\.ts$/,

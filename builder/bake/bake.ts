@@ -1,4 +1,4 @@
-import {readFile, rename, rm, stat, statfs, writeFile} from 'node:fs/promises';
+import {readFile, rename, rm, stat, statfs} from 'node:fs/promises';
 import {basename, dirname, join} from 'node:path';
 import {type Image, parseSize} from '../../firstboot/sequence.ts';
 import {findAccelerator} from '../boot/accel.ts';
@@ -6,24 +6,28 @@ import {makeDisk} from '../boot/machine.ts';
 import {buildIso} from '../build/build.ts';
 import {digestFile, parseJson} from '../build/cache.ts';
 import type {Manifest} from '../build/manifest.ts';
-import type {PartsOptions} from '../build/parts.ts';
+import {type PartsOptions, readRecipe} from '../build/parts.ts';
 import {withFolder} from '../folder.ts';
 import type {CompleteProfile} from '../profile/complete.ts';
 import type {FileTree} from '../render/tree.ts';
 import {checkPrograms, run, UserError} from '../run.ts';
+import {attest, endings, type Signing} from './attest.ts';
 import {type Artefact, makeFormats} from './formats.ts';
-import {findRoot, inspectSeal} from './inspect.ts';
+import {findRoot, inspectSeal, readFromRoot} from './inspect.ts';
 import {type Bench, listFirmwares, runToEnd, withMachine} from './machines.ts';
 import {proveImage} from './prove.ts';
 
 export interface BakeOptions extends PartsOptions {
 	/** The path of the image without its ending; each format and the manifest add their own. */
 	out: string;
+	signing: Signing | undefined;
 }
 
 /** What an image was made from, and what was proven of it; stands beside it as JSON. */
 export interface ImageManifest extends Manifest {
 	formats: readonly Artefact[];
+	/** Of all that it was made from, but for the date. */
+	recipe: string;
 	/** Of its disk, in bytes. */
 	virtualSize: number;
 	/** What its two clones were seen to be. */
@@ -33,8 +37,6 @@ export interface ImageManifest extends Manifest {
 
 /** The programs that a bake runs beside those of a build. */
 const programs = ['qemu-system-x86_64', 'qemu-img', 'sfdisk', 'debugfs', 'ssh', 'ssh-keygen', 'xorriso'];
-
-export const imageManifestPath = (out: string) => `${out}.image.json`;
 
 /** Throws before anything slow when the folder has no room for the disk and the image. */
 async function checkRoom({size}: Image, folder: string): Promise<void> {
@@ -79,15 +81,17 @@ async function prepare(iso: string, disk: string, bench: Bench, options: BakeOpt
 	);
 }
 
-async function readManifest(out: string): Promise<ImageManifest | undefined> {
-	const text = await readFile(imageManifestPath(out), 'utf8').catch(() => undefined);
+/** The manifest beside an image; undefined when there is none. */
+export async function readImageManifest(out: string): Promise<ImageManifest | undefined> {
+	const text = await readFile(`${out}${endings.manifest}`, 'utf8').catch(() => undefined);
 	return text === undefined ? undefined : parseJson<ImageManifest>(text);
 }
 
-/** Whether the image of this build stands there already, every byte of it. */
-async function isThere(out: string, buildId: string): Promise<boolean> {
-	const manifest = await readManifest(out);
+/** Whether the image of this build stands there already, every byte of it; and signed, where it shall be. */
+async function isThere(out: string, buildId: string, signing: Signing | undefined): Promise<boolean> {
+	const manifest = await readImageManifest(out);
 	if (manifest?.buildId !== buildId || manifest.proof.length === 0) return false;
+	if (signing && !(await stat(`${out}${endings.signature}`).catch(() => undefined))) return false;
 	const right = manifest.formats.map(async ({file, sha256, size}) => {
 		const path = join(dirname(out), file);
 		const found = await stat(path).catch(() => undefined);
@@ -101,10 +105,11 @@ async function makeSealed(profile: CompleteProfile, iso: string, disk: string, b
 	await makeDisk(disk, String(parseSize(imageOf(profile).size)), 'raw');
 	await install(profile, iso, disk, bench, options);
 	if (isPrepared(profile.fields)) await prepare(iso, disk, bench, options);
-	await options.progress.stage('seal', async update => {
+	return options.progress.stage('seal', async update => {
 		const root = await findRoot(disk);
 		await inspectSeal(root, bench.work);
 		update('looked at from outside: nothing that clones would share');
+		return String(await readFromRoot(root, '/var/lib/dpkg/status', bench.work));
 	});
 }
 
@@ -134,36 +139,24 @@ export async function bakeImage(
 	await checkRoom(image, dirname(out));
 	const iso = `${out}.iso`;
 	const {buildId} = await buildIso(profile, tree, {...options, iso});
-	if (await isThere(out, buildId)) return {buildId, made: false};
+	if (await isThere(out, buildId, options.signing)) return {buildId, made: false};
 	const evidence = `${out}.evidence`;
 	await rm(evidence, {recursive: true, force: true});
+	const {digest: recipe} = await readRecipe(profile, tree, options);
 	await withFolder(dirname(out), async work => {
-		const bench = {work, evidence, signal};
-		const disk = join(work, 'disk.raw');
-		await makeSealed(profile, iso, disk, bench, options);
-		const formats = await progress.stage('pack', update => makeFormats(image, disk, join(work, basename(out)), update));
-		const proof = await progress.stage('prove', update =>
-			proveImage(profile, findBootable(formats, work, disk), bench, update),
-		);
+		const [bench, disk, stem] = [{work, evidence, signal}, join(work, 'disk.raw'), join(work, basename(out))];
+		const status = await makeSealed(profile, iso, disk, bench, options);
+		const formats = await progress.stage('pack', update => makeFormats(image, disk, stem, update));
+		const bootable = findBootable(formats, work, disk);
+		const proof = await progress.stage('prove', update => proveImage(profile, bootable, bench, update));
 		const medium = JSON.parse(await readFile(`${out}.manifest.json`, 'utf8')) as Manifest;
-		const [first] = formats;
-		const manifest: ImageManifest = {
-			...medium,
-			artefact: first.file,
-			sha256: first.sha256,
-			size: first.size,
-			seconds: progress.seconds,
-			formats,
-			virtualSize: parseSize(image.size),
-			proof,
-			accelerator: await findAccelerator(),
-		};
-		await writeFile(join(work, 'manifest'), `${JSON.stringify(manifest, undefined, '\t')}\n`);
-		const sums = formats.map(({sha256, file}) => `${sha256}  ${file}\n`).join('');
-		await writeFile(join(work, 'sums'), sums);
-		for (const {file} of formats) await rename(join(work, file), join(dirname(out), file));
-		await rename(join(work, 'sums'), `${out}.image.sha256`);
-		await rename(join(work, 'manifest'), imageManifestPath(out));
+		const [{file: artefact, sha256, size}] = formats;
+		const made = {artefact, sha256, size, seconds: progress.seconds, formats, recipe, proof};
+		const virtualSize = parseSize(image.size);
+		const manifest = {...medium, ...made, virtualSize, accelerator: await findAccelerator()};
+		const text = await readFile(profile.path, 'utf8');
+		const files = await attest(manifest, {stem, status, profile: text, signing: options.signing});
+		for (const file of files) await rename(file, join(dirname(out), basename(file)));
 	});
 	return {buildId, made: true};
 }

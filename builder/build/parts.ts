@@ -98,17 +98,48 @@ export async function resolveFromArchive(
 	return {index, packages: await resolvePackages(index, names)};
 }
 
+/** What the base of a medium is made from. */
+interface Ingredients {
+	index: Index;
+	names: readonly string[];
+	packages: Package[];
+	/** What says the date of every file, where it is not the archive: a lock, or SOURCE_DATE_EPOCH. */
+	dated: number | undefined;
+}
+
+/** The packages of a profile's base: those of its lock, or those that the archive has now. */
+async function resolveBase(profile: CompleteProfile, options: PartsOptions): Promise<Ingredients> {
+	const {progress, cache, signal, refresh} = options;
+	const names = listImagePackages(profile.fields);
+	const lock = await readLock(profile, options.assets);
+	const resolved = lock
+		? await openLock(lock, names, profile, cache)
+		: await resolveFromArchive(profile, names, {cache, refresh, say: progress.say, signal});
+	return {...resolved, names, dated: options.epoch ?? lock?.epoch};
+}
+
+/** All that a golden image of a profile depends on, but for the date; known without making anything. */
+export interface Recipe {
+	/** The same ingredients, the same digest. */
+	digest: string;
+	packages: Package[];
+}
+
+/** Reads what an image would be made from now. */
+export async function readRecipe(profile: CompleteProfile, tree: FileTree, options: PartsOptions): Promise<Recipe> {
+	const {names, packages} = await resolveBase(profile, options);
+	const assets = options.assets.map(({sha256}) => sha256).sort();
+	const contents = packages.map(({file, sha256}) => `${file} ${sha256}`).sort();
+	const {image, machine} = profile.fields;
+	const parts = [names, contents, [...tree], await buildBundle(), assets, image, machine];
+	return {digest: digestOf(parts), packages};
+}
+
 /** The base of the medium: from the cache, or made. */
 async function fetchBase(profile: CompleteProfile, tree: FileTree, log: string, options: PartsOptions): Promise<Base> {
 	const {progress, cache, signal, refresh} = options;
-	const {say} = progress;
-	const indexOptions = {cache, refresh, say, signal};
-	const names = listImagePackages(profile.fields);
-	const lock = await readLock(profile, options.assets);
-	const {index, packages} = lock
-		? await openLock(lock, names, profile, cache)
-		: await resolveFromArchive(profile, names, indexOptions);
-	const dated = options.epoch ?? lock?.epoch;
+	const indexOptions = {cache, refresh, say: progress.say, signal};
+	const {index, names, packages, dated} = await resolveBase(profile, options);
 	const key = keyRootfs(index, names, packages, tree, dated);
 	const epoch = dated ?? index.epoch;
 	const {entry} = await fetchEntry(join(cache, 'base', key), async folder => {

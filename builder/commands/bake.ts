@@ -7,11 +7,13 @@ import {buildHelp, buildOptions, prepareBuild} from './prepare.ts';
 
 export const bake: CliCommand = {
 	summary: 'make a golden image, and prove it with two clones',
-	help: `usage: bringup bake --profile NAME [--out FILE] [--refresh] [--cache DIR] [--quiet]
+	help: `usage: bringup bake --profile NAME [--out FILE] [--sign KEY] [--refresh] [--cache DIR] [--quiet]
 
   --profile NAME   a profile with the section image: a name in ./profiles or shipped with bringup, or a path
   --out FILE       without an ending (default: out/NAME); each of image.formats adds its own, and beside them are
-                   .image.json, which says what is in it and what was proven, and .image.sha256
+                   .image.json (what was made of what, and what was proven), .cdx.json (SBOM), .intoto.json
+                   (provenance), .image.sha256 (of all of these) and its signature
+  --sign KEY       an SSH key: a private one, or the public one of a key that the agent has
 
 The profile's medium installs a virtual machine onto an empty disk; the disk is sealed and looked at, packed, and two
 clones of it boot at once with different seeds, twice. What is not proven is not put in its place; why is in
@@ -19,7 +21,7 @@ FILE.evidence then. It takes minutes with KVM, and without about ten times as lo
 
 ${buildHelp}`,
 	async run(argv, surroundings) {
-		const {values} = parseArgs({args: [...argv], options: buildOptions});
+		const {values} = parseArgs({args: [...argv], options: {...buildOptions, sign: {type: 'string'}}});
 		const began = performance.now();
 		const progress = makeProgress(surroundings.err, values.quiet ?? false);
 		const {prepareOutput} = await import('../build/build.ts');
@@ -29,7 +31,11 @@ ${buildHelp}`,
 			check: (out: string) => prepareOutput(`${out}.iso`),
 		};
 		const {profile, out, options} = await prepareBuild(values, place, progress, surroundings);
-		const {buildId, made} = await bakeImage(profile, await renderTree(profile), {...options, out});
+		const {buildId, made} = await bakeImage(profile, await renderTree(profile), {
+			...options,
+			out,
+			signing: values.sign === undefined ? undefined : {key: resolve(values.sign)},
+		});
 		const seconds = ((performance.now() - began) / 1000).toFixed(1);
 		progress.say(
 			made

@@ -19,9 +19,15 @@ export interface Profile {
 
 const isThere = async (path: string) => (await stat(path).catch(() => undefined))?.isFile() ?? false;
 
-async function listProfiles(folder: string): Promise<string[]> {
+async function listFolder(folder: string): Promise<string[]> {
 	const files = await readdir(folder).catch(() => []);
 	return files.filter(file => file.endsWith('.yaml')).map(file => basename(file, '.yaml'));
+}
+
+/** The names of the profiles in ./profiles; where there is no such folder, of those that bringup ships. */
+export async function listProfiles(): Promise<string[]> {
+	const own = await listFolder(resolve('profiles'));
+	return own.length > 0 ? own : listFolder(join(packageFolder, 'profiles'));
 }
 
 /** The file of a profile: a path, or a name in ./profiles or among those that bringup ships. Throws a UsageError when there is none. */
@@ -35,7 +41,7 @@ export async function findProfile(given: string): Promise<string> {
 		const path = join(folder, `${given}.yaml`);
 		if (await isThere(path)) return path;
 	}
-	const names = [...new Set((await Promise.all(folders.map(listProfiles))).flat())];
+	const names = [...new Set((await Promise.all(folders.map(listFolder))).flat())];
 	throw new UsageError(
 		`there is no profile "${given}"${suggest(given, names)}; there are: ${names.join(', ') || 'none'}. A path works too: --profile ./my.yaml`,
 	);

@@ -1,0 +1,111 @@
+import {readFile, writeFile} from 'node:fs/promises';
+import {basename, dirname, join} from 'node:path';
+import {digestFile, digestOf} from '../build/cache.ts';
+import {run, UserError} from '../run.ts';
+import type {ImageManifest} from './bake.ts';
+import {makeSbom} from './sbom.ts';
+
+/** The endings of what stands beside the files of an image. */
+export const endings = {
+	manifest: '.image.json',
+	sbom: '.cdx.json',
+	provenance: '.intoto.json',
+	/** The digests of all files; it is what is signed. */
+	sums: '.image.sha256',
+	signature: '.image.sha256.sig',
+} as const;
+
+/** What a signature of ours is for: one made for another purpose does not count (ssh-keygen(1), -Y sign). */
+const namespace = 'bringup-image';
+
+/** Who signs, and with what: a private key of OpenSSH, or the public one of a key that the agent has. */
+export interface Signing {
+	key: string;
+}
+
+/** How the image was made, as SLSA provenance in an in-toto statement (slsa.dev/spec/v1.0/provenance). */
+function makeProvenance(manifest: ImageManifest, profile: string): string {
+	const {packages, inputs, tools, formats, epoch, recipe, buildId, mode, accelerator, release} = manifest;
+	const subject = formats.map(({file, sha256}) => ({name: file, digest: {sha256}}));
+	const resolvedDependencies = packages.flatMap(({name, version, architecture, sha256}) => {
+		return sha256 ? [{name: `${name}_${version}_${architecture}.deb`, digest: {sha256}}] : [];
+	});
+	const statement = {
+		_type: 'https://in-toto.io/Statement/v1',
+		subject,
+		predicateType: 'https://slsa.dev/provenance/v1',
+		predicate: {
+			buildDefinition: {
+				buildType: 'tag:bringup,2026:bake/1',
+				externalParameters: {profile: {name: manifest.profile, digest: {sha256: digestOf(profile)}}, release},
+				internalParameters: {recipe, buildId, inputs, mode, accelerator, epoch},
+				resolvedDependencies,
+			},
+			runDetails: {builder: {id: 'tag:bringup,2026:builder', version: tools}, metadata: {invocationId: buildId}},
+		},
+	};
+	return `${JSON.stringify(statement, undefined, '\t')}\n`;
+}
+
+/** Signs a file; the signature stands beside it, with the ending .sig. Throws a UserError when the key cannot sign. */
+async function sign(path: string, {key}: Signing): Promise<void> {
+	await run(['ssh-keygen', '-q', '-Y', 'sign', '-n', namespace, '-f', key, path]).catch(error => {
+		throw new UserError(`${key} does not sign: ${String(error.output ?? error.message).trim()}`, {cause: error});
+	});
+}
+
+/** Writes what belongs to an image beside it: manifest, SBOM, provenance, digests of them all, and with a key the signature. */
+export async function attest(
+	manifest: ImageManifest,
+	{stem, status, profile, signing}: {stem: string; status: string; profile: string; signing: Signing | undefined},
+): Promise<string[]> {
+	const {profile: name, sha256, release, epoch} = manifest;
+	await writeFile(`${stem}${endings.manifest}`, `${JSON.stringify(manifest, undefined, '\t')}\n`);
+	await writeFile(`${stem}${endings.sbom}`, makeSbom(status, {name, sha256, release, epoch}));
+	await writeFile(`${stem}${endings.provenance}`, makeProvenance(manifest, profile));
+	const beside = [endings.manifest, endings.sbom, endings.provenance].map(ending => `${stem}${ending}`);
+	const files = [...manifest.formats.map(({file}) => join(dirname(stem), file)), ...beside];
+	const lines = await Promise.all(files.map(async file => `${await digestFile(file)}  ${basename(file)}\n`));
+	await writeFile(`${stem}${endings.sums}`, lines.join(''));
+	if (signing) await sign(`${stem}${endings.sums}`, signing);
+	return [...files, `${stem}${endings.sums}`, ...(signing ? [`${stem}${endings.signature}`] : [])];
+}
+
+/** Who signed the digests, by the allowed signers file (ssh-keygen(1)). Throws a UserError when nobody did whom it names. */
+async function findSigner(sums: string, signers: string): Promise<string> {
+	const signature = `${sums}.sig`;
+	const refuse = (error: unknown) => {
+		const said = String((error as {output?: string}).output ?? (error as Error).message).trim();
+		throw new UserError(`${sums} has no signature that ${signers} allows: ${said}`, {cause: error});
+	};
+	const found = await run(['ssh-keygen', '-Y', 'find-principals', '-s', signature, '-f', signers]).catch(refuse);
+	const [signer = ''] = found.trim().split('\n');
+	const verify = ['-Y', 'verify', '-f', signers, '-I', signer, '-n', namespace, '-s', signature];
+	await run(['ssh-keygen', ...verify], {input: await readFile(sums, 'utf8')}).catch(refuse);
+	return signer;
+}
+
+/** Checks an image with all that is beside it. Throws a UserError that names the first thing that is not right. */
+export async function verifyArtefact(
+	sums: string,
+	signers: string | undefined,
+): Promise<{signer: string | undefined; files: string[]}> {
+	const text = await readFile(sums, 'utf8').catch(error => {
+		throw new UserError(`cannot read ${sums}: ${error.message}`, {cause: error});
+	});
+	const signer = signers === undefined ? undefined : await findSigner(sums, signers);
+	const lines = text.split('\n').filter(Boolean);
+	const files: string[] = [];
+	for (const line of lines) {
+		const [, sha256, name] = /^([0-9a-f]{64}) {2}([\w.+-]+)$/.exec(line) ?? [];
+		if (sha256 === undefined || name === undefined) throw new UserError(`${sums} is damaged: ${JSON.stringify(line)}`);
+		const path = join(dirname(sums), name);
+		const found = await digestFile(path).catch(error => {
+			throw new UserError(`cannot read ${path}: ${error.message}`, {cause: error});
+		});
+		if (found !== sha256) throw new UserError(`${path} is not what it was: its SHA-256 is ${found}, and was ${sha256}`);
+		files.push(name);
+	}
+	if (files.length === 0) throw new UserError(`${sums} names no file`);
+	return {signer, files};
+}

@@ -1,0 +1,103 @@
+import {constants} from 'node:fs';
+import {copyFile, link, mkdir, open, readdir, readFile, rename, rm, symlink} from 'node:fs/promises';
+import {basename, dirname, join} from 'node:path';
+import {parseJson} from '../build/cache.ts';
+import {withFolder} from '../folder.ts';
+import {endings} from './attest.ts';
+import type {ImageManifest} from './bake.ts';
+
+/** Which image of a profile is the newest that was proven; `NAME-latest.json` in the folder that images are published to. */
+export interface Latest {
+	/** What the names of its files begin with: NAME-YYYYMMDD-DIGEST. */
+	image: string;
+	manifest: ImageManifest;
+}
+
+const pointer = (profile: string) => `${profile}-latest.json`;
+
+/** The newest image of a profile that was published; undefined when there is none. */
+export async function readLatest(folder: string, profile: string): Promise<Latest | undefined> {
+	const text = await readFile(join(folder, pointer(profile)), 'utf8').catch(error => {
+		if (error.code === 'ENOENT') return undefined;
+		throw error; // a folder that cannot be read is not an empty one
+	});
+	const known = text === undefined ? undefined : parseJson<{image: string}>(text);
+	if (known === undefined) return undefined;
+	const manifest = parseJson<ImageManifest>(
+		await readFile(join(folder, `${known.image}${endings.manifest}`), 'utf8').catch(() => ''),
+	);
+	return manifest && {image: known.image, manifest};
+}
+
+async function syncPath(path: string): Promise<void> {
+	const file = await open(path, 'r');
+	await file.sync().finally(() => file.close());
+}
+
+/** A file that may lie on another file system. */
+async function place(from: string, to: string): Promise<void> {
+	await link(from, to).catch(async error => {
+		if (!['EXDEV', 'EPERM', 'EMLINK'].includes(error.code)) throw error;
+		await copyFile(from, to, constants.COPYFILE_FICLONE);
+	});
+	await syncPath(to);
+}
+
+/** Puts a link in the place of another, at once. */
+async function replaceLink(target: string, path: string, work: string): Promise<void> {
+	const temporary = join(work, basename(path));
+	await symlink(target, temporary);
+	await rename(temporary, path);
+}
+
+/** The images of a profile in the folder, newest first. */
+async function listPublished(folder: string, profile: string): Promise<string[]> {
+	const pattern = /^(.+-\d{8}(?:\.\d+)?-[0-9a-f]{12})\.image\.json$/;
+	const names = (await readdir(folder)).flatMap(name => pattern.exec(name)?.[1] ?? []);
+	return names
+		.filter(name => name.replace(/-\d{8}(\.\d+)?-[0-9a-f]{12}$/, '') === profile)
+		.sort()
+		.reverse();
+}
+
+async function removeImage(folder: string, image: string): Promise<void> {
+	// The manifest goes last: what is begun is found again.
+	const names = (await readdir(folder)).filter(name => name.startsWith(`${image}.`));
+	for (const name of names.sort(name => (name.endsWith(endings.manifest) ? 1 : -1))) await rm(join(folder, name));
+}
+
+/**
+ * Publishes an image that was baked and proven: its files under a name that is used once, then the pointers to it.
+ * The pointers move last and one by one, the JSON at the end; whatever fails before leaves the image before as the latest.
+ */
+export async function publishImage(
+	out: string,
+	manifest: ImageManifest,
+	{folder, keep, date}: {folder: string; keep: number; date: Date},
+): Promise<{image: string; removed: string[]}> {
+	const {profile, sha256, formats} = manifest;
+	await mkdir(folder, {recursive: true});
+	const day = date.toISOString().slice(0, 10).replaceAll('-', '');
+	const image = `${profile}-${day}-${sha256.slice(0, 12)}`;
+	const stem = basename(out);
+	const beside = Object.values(endings).map(ending => `${stem}${ending}`);
+	const there = await readdir(dirname(out));
+	await withFolder(folder, async work => {
+		for (const name of [...formats.map(({file}) => file), ...beside].filter(name => there.includes(name)))
+			await place(join(dirname(out), name), join(work, `${image}${name.slice(stem.length)}`));
+		for (const name of await readdir(work)) await rename(join(work, name), join(folder, name));
+		await syncPath(folder);
+		for (const {format} of formats)
+			await replaceLink(`${image}.${format}`, join(folder, `${profile}-latest.${format}`), work);
+		const text = `${JSON.stringify({schema: 1, image, sha256, formats: formats.map(({format}) => format)}, undefined, '\t')}\n`;
+		const temporary = join(work, pointer(profile));
+		const file = await open(temporary, 'w', 0o644);
+		await file.writeFile(text);
+		await file.sync().finally(() => file.close());
+		await rename(temporary, join(folder, pointer(profile)));
+		await syncPath(folder);
+	});
+	const old = (await listPublished(folder, profile)).filter(name => name !== image).slice(Math.max(0, keep - 1));
+	for (const name of old) await removeImage(folder, name);
+	return {image, removed: old};
+}

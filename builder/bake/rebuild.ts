@@ -1,0 +1,96 @@
+import {type Difference, listDifference} from '../build/difference.ts';
+import {type Recipe, readRecipe} from '../build/parts.ts';
+import type {CompleteProfile} from '../profile/complete.ts';
+import type {FileTree} from '../render/tree.ts';
+import {type BakeOptions, bakeImage, type ImageManifest, readImageManifest} from './bake.ts';
+import {readCves} from './cves.ts';
+import {publishImage, readLatest} from './publish.ts';
+
+/** A package that a rebuild brought to another version. */
+export type Change = Difference & {cves: readonly string[]};
+
+/** What came of one image. */
+export interface Rebuilt {
+	profile: string;
+	state: 'unchanged' | 'published' | 'failed';
+	/** What the names of its files begin with; of a failure, the image before, which is still the latest. */
+	image: string | undefined;
+	/** Why it was made anew. */
+	reason: string | undefined;
+	changes: readonly Change[];
+	/** Older images that were removed. */
+	removed: readonly string[];
+	seconds: number;
+	error: string | undefined;
+}
+
+export interface RebuildOptions extends BakeOptions {
+	/** Where images are published to. */
+	folder: string;
+	/** How many of each stay. */
+	keep: number;
+	ifChanged: boolean;
+	date: Date;
+}
+
+/** Why an image must be made anew; undefined when the published one is what would come out. */
+function findReason(
+	latest: ImageManifest | undefined,
+	recipe: Recipe,
+	differences: readonly Difference[],
+): string | undefined {
+	if (!latest) return 'none is published';
+	if (latest.recipe === recipe.digest) return undefined;
+	return differences.length > 0
+		? `${differences.length} packages changed`
+		: 'the profile, its assets or bringup changed';
+}
+
+/** Bakes and publishes one image, where it would be another than the published one. */
+export async function rebuildImage(
+	profile: CompleteProfile,
+	tree: FileTree,
+	options: RebuildOptions,
+): Promise<Omit<Rebuilt, 'seconds'>> {
+	const {folder, keep, ifChanged, date, out, progress, cache} = options;
+	const {name} = profile;
+	const latest = await readLatest(folder, name);
+	const recipe = await readRecipe(profile, tree, options);
+	const differences = latest ? listDifference(latest.manifest.packages, recipe.packages) : [];
+	const found = findReason(latest?.manifest, recipe, differences);
+	const unchanged = {
+		profile: name,
+		image: latest?.image,
+		reason: undefined,
+		changes: [],
+		removed: [],
+		error: undefined,
+	};
+	if (ifChanged && found === undefined) return {...unchanged, state: 'unchanged'};
+	const reason = found ?? 'asked for';
+	progress.say(`${name}: ${reason}`);
+	await bakeImage(profile, tree, {...options, refresh: false});
+	const manifest = await readImageManifest(out);
+	if (!manifest) throw new Error(`${out} has no manifest right after it was baked`);
+	const cves = await readCves(differences, recipe.packages, cache);
+	const changes = differences.map(change => ({...change, cves: cves.get(change.name) ?? []}));
+	const {image, removed} = await publishImage(out, manifest, {folder, keep, date});
+	return {profile: name, state: 'published', image, reason, changes, removed, error: undefined};
+}
+
+const escapeXml = (text: string) =>
+	text.replace(/[&<>"]/g, mark => `&#${mark.charCodeAt(0)};`).replace(/[^\t\n\r -\ud7ff\ue000-\ufffd]/g, '?');
+
+/** The report in the form that CI systems show (JUnit's XML). */
+export function formatJunit(results: readonly Rebuilt[]): string {
+	const cases = results.map(({profile, state, seconds, error, reason, image}) => {
+		const inner =
+			state === 'failed'
+				? `\n\t\t<failure message="${escapeXml((error ?? '').split('\n')[0] ?? '')}">${escapeXml(error ?? '')}</failure>\n\t`
+				: `\n\t\t<system-out>${escapeXml(`${state}: ${image ?? ''}${reason ? ` (${reason})` : ''}`)}</system-out>\n\t`;
+		return `\t<testcase classname="bringup.rebuild" name="${escapeXml(profile)}" time="${seconds}">${inner}</testcase>\n`;
+	});
+	const failures = results.filter(({state}) => state === 'failed').length;
+	const head = `<testsuite name="bringup rebuild" tests="${results.length}" failures="${failures}">`;
+	return `<?xml version="1.0" encoding="UTF-8"?>\n${head}\n${cases.join('')}</testsuite>\n`;
+}
