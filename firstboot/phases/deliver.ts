@@ -21,9 +21,6 @@ const leftovers = [
 	'dpkg/dpkg.cfg.d/force-unsafe-io',
 	// Words of the kernel's command line, taken for options of modules: one is the token of a report.
 	'modprobe.d/local.conf',
-	// They name the machine as it was called while it was installed; the image has none.
-	'hosts',
-	'network/interfaces',
 ];
 
 /** Where the installer's packages come from, and the assets beside them. */
