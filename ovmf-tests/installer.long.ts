@@ -77,8 +77,10 @@ test.serial("Debian's own installer asks nothing, and what it installs is what t
 test.serial('with the medium left in, the machine boots what was installed', async t => {
 	t.timeout(40 * 60_000);
 	const {iso} = await buildIso('ovmf-tests/profiles/installer.yaml');
+	// With the variables of the install: without the disk's entry OVMF shows GRUB no other drive than the one it boots.
 	const machine = await startFor(t, {
-		name: 'installer-again',
+		name: 'installer',
+		again: true,
 		firmware: 'uefi-secure-boot',
 		disks: [{path: join(folder, 'installer.qcow2'), format: 'qcow2', bus: 'nvme', serial: 'NVME-0001'}],
 		cdrom: iso,

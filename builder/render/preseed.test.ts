@@ -69,7 +69,7 @@ test('the packages of the phases are asked for, and not those by which only an i
 
 test('the shell takes the scripts of the installer', async t => {
 	const scripts = [...(await render('node.yaml'))].filter(([path]) => /lib\//.test(path));
-	t.is(scripts.length, 8);
+	t.is(scripts.length, 9);
 	for (const [path, content] of scripts) {
 		await run(['sh', '-n'], {input: content});
 		t.true(content.startsWith('#!/bin/sh\n'), path);
