@@ -1,9 +1,8 @@
 import {readFile, writeFile} from 'node:fs/promises';
 import {basename, dirname, join} from 'node:path';
-import {digestFile, digestOf} from '../build/cache.ts';
+import {digestFile} from '../build/cache.ts';
 import {run, UserError} from '../run.ts';
 import type {ImageManifest} from './bake.ts';
-import {makeSbom} from './sbom.ts';
 
 /** The endings of what stands beside the files of an image. */
 export const endings = {
@@ -24,8 +23,9 @@ export interface Signing {
 }
 
 /** How the image was made, as SLSA provenance in an in-toto statement (slsa.dev/spec/v1.0/provenance). */
-function makeProvenance(manifest: ImageManifest, profile: string): string {
-	const {packages, inputs, tools, formats, epoch, recipe, buildId, mode, accelerator, release} = manifest;
+function makeProvenance(manifest: ImageManifest): string {
+	const {packages, inputs, tools, formats, epoch, recipe, buildId, mode, accelerator, release, profileDigest} =
+		manifest;
 	const subject = formats.map(({file, sha256}) => ({name: file, digest: {sha256}}));
 	const resolvedDependencies = packages.flatMap(({name, version, architecture, sha256}) => {
 		return sha256 ? [{name: `${name}_${version}_${architecture}.deb`, digest: {sha256}}] : [];
@@ -37,7 +37,7 @@ function makeProvenance(manifest: ImageManifest, profile: string): string {
 		predicate: {
 			buildDefinition: {
 				buildType: 'tag:bringup,2026:bake/1',
-				externalParameters: {profile: {name: manifest.profile, digest: {sha256: digestOf(profile)}}, release},
+				externalParameters: {profile: {name: manifest.profile, digest: {sha256: profileDigest}}, release},
 				internalParameters: {recipe, buildId, inputs, mode, accelerator, epoch},
 				resolvedDependencies,
 			},
@@ -57,12 +57,11 @@ async function sign(path: string, {key}: Signing): Promise<void> {
 /** Writes what belongs to an image beside it: manifest, SBOM, provenance, digests of them all, and with a key the signature. */
 export async function attest(
 	manifest: ImageManifest,
-	{stem, status, profile, signing}: {stem: string; status: string; profile: string; signing: Signing | undefined},
+	{stem, sbom, signing}: {stem: string; sbom: string; signing: Signing | undefined},
 ): Promise<string[]> {
-	const {profile: name, sha256, release, epoch} = manifest;
 	await writeFile(`${stem}${endings.manifest}`, `${JSON.stringify(manifest, undefined, '\t')}\n`);
-	await writeFile(`${stem}${endings.sbom}`, makeSbom(status, {name, sha256, release, epoch}));
-	await writeFile(`${stem}${endings.provenance}`, makeProvenance(manifest, profile));
+	await writeFile(`${stem}${endings.sbom}`, sbom);
+	await writeFile(`${stem}${endings.provenance}`, makeProvenance(manifest));
 	const beside = [endings.manifest, endings.sbom, endings.provenance].map(ending => `${stem}${ending}`);
 	const files = [...manifest.formats.map(({file}) => join(dirname(stem), file)), ...beside];
 	const lines = await Promise.all(files.map(async file => `${await digestFile(file)}  ${basename(file)}\n`));

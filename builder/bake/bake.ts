@@ -16,6 +16,7 @@ import {type Artefact, makeFormats} from './formats.ts';
 import {findRoot, inspectSeal, readFromRoot} from './inspect.ts';
 import {type Bench, listFirmwares, runToEnd, withMachine} from './machines.ts';
 import {proveImage} from './prove.ts';
+import {makeSbom} from './sbom.ts';
 
 export interface BakeOptions extends PartsOptions {
 	/** The path of the image without its ending; each format and the manifest add their own. */
@@ -26,6 +27,8 @@ export interface BakeOptions extends PartsOptions {
 /** What an image was made from, and what was proven of it; stands beside it as JSON. */
 export interface ImageManifest extends Manifest {
 	formats: readonly Artefact[];
+	/** Of the profile's file. */
+	profileDigest: string;
 	/** Of all that it was made from, but for the date. */
 	recipe: string;
 	/** Of its disk, in bytes. */
@@ -143,6 +146,7 @@ export async function bakeImage(
 	const evidence = `${out}.evidence`;
 	await rm(evidence, {recursive: true, force: true});
 	const {digest: recipe} = await readRecipe(profile, tree, options);
+	const profileDigest = await digestFile(profile.path);
 	await withFolder(dirname(out), async work => {
 		const [bench, disk, stem] = [{work, evidence, signal}, join(work, 'disk.raw'), join(work, basename(out))];
 		const status = await makeSealed(profile, iso, disk, bench, options);
@@ -151,11 +155,12 @@ export async function bakeImage(
 		const proof = await progress.stage('prove', update => proveImage(profile, bootable, bench, update));
 		const medium = JSON.parse(await readFile(`${out}.manifest.json`, 'utf8')) as Manifest;
 		const [{file: artefact, sha256, size}] = formats;
-		const made = {artefact, sha256, size, seconds: progress.seconds, formats, recipe, proof};
+		const made = {artefact, sha256, size, seconds: progress.seconds, formats, recipe, proof, profileDigest};
 		const virtualSize = parseSize(image.size);
 		const manifest = {...medium, ...made, virtualSize, accelerator: await findAccelerator()};
-		const text = await readFile(profile.path, 'utf8');
-		const files = await attest(manifest, {stem, status, profile: text, signing: options.signing});
+		const {release, epoch} = medium;
+		const sbom = makeSbom(status, {name: profile.name, sha256, release, epoch});
+		const files = await attest(manifest, {stem, sbom, signing: options.signing});
 		for (const file of files) await rename(file, join(dirname(out), basename(file)));
 	});
 	return {buildId, made: true};

@@ -6,7 +6,8 @@ import {run} from '../run.ts';
 /** What lies at a path of the image. */
 interface Entry {
 	path: string;
-	isFolder: boolean;
+	/** As find(1) has it: f, d, or ? for what else there is. */
+	type: 'f' | 'd' | '?';
 	/** In bytes; of a file. */
 	size: number;
 }
@@ -30,6 +31,9 @@ export async function readFromRoot(root: string, path: string, work: string): Pr
 	return readFile(copy);
 }
 
+/** The first digits of a mode (inode(7)). */
+const kinds: Record<string, Entry['type']> = {'04': 'd', '10': 'f'};
+
 async function listFolders(root: string, folders: readonly string[], work: string): Promise<Entry[]> {
 	const script = join(work, 'list');
 	await writeFile(script, folders.map(folder => `ls -p "${folder}"\n`).join(''));
@@ -39,7 +43,7 @@ async function listFolders(root: string, folders: readonly string[], work: strin
 		folder = /^debugfs: ls -p "(.*)"$/.exec(line)?.[1] ?? folder;
 		const [, inode, mode = '', , , name = '', size] = line.split('/');
 		if (!line.startsWith('/') || inode === '0' || name === '.' || name === '..') continue;
-		entries.push({path: `${folder}/${name}`, isFolder: mode.startsWith('04'), size: Number(size)});
+		entries.push({path: `${folder}/${name}`, type: kinds[mode.slice(0, 2)] ?? '?', size: Number(size)});
 	}
 	return entries;
 }
@@ -56,7 +60,7 @@ async function listBelow(root: string, work: string): Promise<Entry[]> {
 	for (let level = 0; level < depth && folders.length > 0; level++) {
 		const found = await listFolders(root, folders, work);
 		all.push(...found);
-		folders = found.filter(({isFolder}) => isFolder).map(({path}) => path);
+		folders = found.filter(({type}) => type === 'd').map(({path}) => path);
 	}
 	return all;
 }
@@ -68,8 +72,8 @@ const toPattern = (pattern: string) =>
 /** What is in a sealed image and clones must not share; empty when it is as it should be. */
 export function findTraces(entries: readonly Entry[]): string[] {
 	const [any, files] = [traces.map(toPattern), logs.map(toPattern)];
-	const found = entries.filter(({path, isFolder}) => {
-		return any.some(pattern => pattern.test(path)) || (!isFolder && files.some(pattern => pattern.test(path)));
+	const found = entries.filter(({path, type}) => {
+		return any.some(pattern => pattern.test(path)) || (type === 'f' && files.some(pattern => pattern.test(path)));
 	});
 	const id = entries.find(({path}) => path === '/etc/machine-id');
 	return [

@@ -1,9 +1,9 @@
 import {constants} from 'node:fs';
 import {copyFile, link, mkdir, open, readdir, readFile, rename, rm, symlink} from 'node:fs/promises';
-import {basename, dirname, join} from 'node:path';
+import {basename, join} from 'node:path';
 import {parseJson} from '../build/cache.ts';
 import {withFolder} from '../folder.ts';
-import {endings} from './attest.ts';
+import {attest, endings, type Signing} from './attest.ts';
 import type {ImageManifest} from './bake.ts';
 
 /** Which image of a profile is the newest that was proven; `NAME-latest.json` in the folder that images are published to. */
@@ -40,7 +40,6 @@ async function place(from: string, to: string): Promise<void> {
 		if (!['EXDEV', 'EPERM', 'EMLINK'].includes(error.code)) throw error;
 		await copyFile(from, to, constants.COPYFILE_FICLONE);
 	});
-	await syncPath(to);
 }
 
 /** Puts a link in the place of another, at once. */
@@ -73,18 +72,21 @@ async function removeImage(folder: string, image: string): Promise<void> {
 export async function publishImage(
 	out: string,
 	manifest: ImageManifest,
-	{folder, keep, date}: {folder: string; keep: number; date: Date},
+	{folder, keep, date, signing}: {folder: string; keep: number; date: Date; signing: Signing | undefined},
 ): Promise<{image: string; removed: string[]}> {
-	const {profile, sha256, formats} = manifest;
+	const {profile, sha256} = manifest;
 	await mkdir(folder, {recursive: true});
 	const day = date.toISOString().slice(0, 10).replaceAll('-', '');
 	const image = `${profile}-${day}-${sha256.slice(0, 12)}`;
-	const stem = basename(out);
-	const beside = Object.values(endings).map(ending => `${stem}${ending}`);
-	const there = await readdir(dirname(out));
+	const formats = manifest.formats.map(one => ({...one, file: `${image}.${one.format}`}));
+	const sbom = await readFile(`${out}${endings.sbom}`, 'utf8');
 	await withFolder(folder, async work => {
-		for (const name of [...formats.map(({file}) => file), ...beside].filter(name => there.includes(name)))
-			await place(join(dirname(out), name), join(work, `${image}${name.slice(stem.length)}`));
+		for (const {format, file} of formats) await place(`${out}.${format}`, join(work, file));
+		await attest(
+			{...manifest, artefact: `${image}.${formats[0]?.format}`, formats},
+			{stem: join(work, image), sbom, signing},
+		);
+		for (const name of await readdir(work)) await syncPath(join(work, name));
 		for (const name of await readdir(work)) await rename(join(work, name), join(folder, name));
 		await syncPath(folder);
 		for (const {format} of formats)

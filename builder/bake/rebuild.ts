@@ -52,7 +52,7 @@ export async function rebuildImage(
 	tree: FileTree,
 	options: RebuildOptions,
 ): Promise<Omit<Rebuilt, 'seconds'>> {
-	const {folder, keep, ifChanged, date, out, progress, cache} = options;
+	const {folder, keep, ifChanged, date, out, progress, cache, signing} = options;
 	const {name} = profile;
 	const latest = await readLatest(folder, name);
 	const recipe = await readRecipe(profile, tree, options);
@@ -74,7 +74,7 @@ export async function rebuildImage(
 	if (!manifest) throw new Error(`${out} has no manifest right after it was baked`);
 	const cves = await readCves(differences, recipe.packages, cache);
 	const changes = differences.map(change => ({...change, cves: cves.get(change.name) ?? []}));
-	const {image, removed} = await publishImage(out, manifest, {folder, keep, date});
+	const {image, removed} = await publishImage(out, manifest, {folder, keep, date, signing});
 	return {profile: name, state: 'published', image, reason, changes, removed, error: undefined};
 }
 

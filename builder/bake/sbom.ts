@@ -49,6 +49,7 @@ export function makeSbom(
 		metadata: new Models.Metadata({
 			timestamp: new Date(image.epoch * 1000),
 			component: new Models.Component(Enums.ComponentType.OperatingSystem, image.name, {
+				bomRef: image.name,
 				version: image.sha256.slice(0, 12),
 				hashes: new Models.HashDictionary([[Enums.HashAlgorithm['SHA-256'], image.sha256]]),
 			}),

@@ -1,5 +1,4 @@
-import {stat} from 'node:fs/promises';
-import {resolve} from 'node:path';
+import {realpath} from 'node:fs/promises';
 import {parseArgs} from 'node:util';
 import {endings, verifyArtefact} from '../bake/attest.ts';
 import {UsageError} from '../run.ts';
@@ -21,11 +20,13 @@ The same by hand:  sha256sum -c guest.image.sha256
 		const {values, positionals} = parseArgs({args: [...argv], allowPositionals: true, options});
 		const [given, second] = positionals;
 		if (given === undefined || second !== undefined) throw new UsageError('which image? Say one file');
-		const sums = given.endsWith(endings.sums)
-			? given
-			: `${given.replace(/\.(qcow2|raw|vmdk|vhdx|ova)$/, '')}${endings.sums}`;
-		if (!(await stat(sums).catch(() => undefined))) throw new UsageError(`there is no ${sums}`);
-		const {signer, files} = await verifyArtefact(resolve(sums), values.signers);
+		// NAME-latest.qcow2 is a link, and what is signed stands beside what it leads to.
+		const path = await realpath(given).catch(() => {
+			throw new UsageError(`there is no ${given}`);
+		});
+		const stem = path.replace(/\.(qcow2|raw|vmdk|vhdx|ova)$/, '');
+		const sums = path.endsWith(endings.sums) ? path : `${stem}${endings.sums}`;
+		const {signer, files} = await verifyArtefact(sums, values.signers);
 		if (values.json) out.write(`${JSON.stringify({sums, signer: signer ?? null, files}, undefined, '\t')}\n`);
 		else
 			out.write(

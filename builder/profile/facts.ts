@@ -60,7 +60,7 @@ function checkUsers({users}: ProfileFields['identity']): FalseFact[] {
 
 /** Every fact that can be checked without asking anything outside the profile. */
 export function checkFacts(sections: Sections): FalseFact[] {
-	const {debian, machine, identity, network, firewall, storage, virtualization, kubernetes} = sections;
+	const {debian, machine, identity, network, firewall, storage, virtualization, kubernetes, image} = sections;
 	const faults: FalseFact[] = [];
 	if (debian && machine && machine.microcode.length > 0 && !debian.components.includes('non-free-firmware')) {
 		const message =
@@ -72,7 +72,7 @@ export function checkFacts(sections: Sections): FalseFact[] {
 	if (firewall) faults.push(...checkFirewall(firewall, network));
 	faults.push(...checkContainers(sections));
 	if (storage) faults.push(...checkStorage(storage), ...checkPools(storage, {debian, machine}));
-	if (kubernetes) faults.push(...checkKubernetes(kubernetes, {firewall}));
+	if (kubernetes) faults.push(...checkKubernetes(kubernetes, {firewall, image}));
 	faults.push(...checkHardening(sections));
 	faults.push(...checkImage(sections));
 	if (virtualization) faults.push(...checkVirtualization(virtualization, {debian, machine, storage}));

@@ -42,6 +42,9 @@ export function checkImage(sections: Sections): FalseFact[] {
 		add(['hardening', 'recovery'], 'all clones would share the code for the console; set recovery: false');
 	if (kubernetes?.cluster !== undefined)
 		add(['kubernetes', 'cluster'], "the clones' seeds say which cluster they join (docs/images.md); remove it");
+	for (const {path, value} of findMarked('asset', sections))
+		if ('url' in value.asset && value.asset.delivery !== 'embedded')
+			add(path, 'a golden image is whole: what it needs is in it; set delivery: embedded');
 	for (const {path} of findMarked('secret', sections))
 		add(path, 'a golden image is shared, and holds no secret; let the seed of a clone bring it');
 	return faults;

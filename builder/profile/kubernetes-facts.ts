@@ -4,20 +4,22 @@ import type {ProfileFields} from './schema.ts';
 
 /** As much of other sections as a node of a cluster depends on. */
 export interface Surroundings {
+	/** Of an image the clones' seeds say what they join. */
+	image?: object | undefined;
 	firewall?: {zones?: Readonly<Record<string, {links?: readonly string[]}>>} | undefined;
 }
 
 /** What the schema of the section `kubernetes` cannot see. */
 export function checkKubernetes(
 	{role, server, servers, config, manifests}: NonNullable<ProfileFields['kubernetes']>,
-	{firewall}: Surroundings,
+	{firewall, image}: Surroundings,
 ): FalseFact[] {
 	const faults: FalseFact[] = [];
 	const add = (path: FalseFact['path'], message: string) => faults.push({path: ['kubernetes', ...path], message});
 	if (servers % 2 === 0)
 		add(['servers'], `${servers} servers stand the loss of no more than ${servers - 1} do; give an odd number`);
 	if (role === 'agent') {
-		if (server === undefined)
+		if (server === undefined && !image)
 			add([], 'an agent joins a cluster; say where: server: https://192.0.2.11:6443, the address of its first server');
 		if (Object.keys(manifests).length > 0)
 			add(['manifests'], 'only a server applies manifests; move them to its profile');

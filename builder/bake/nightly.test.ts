@@ -1,0 +1,43 @@
+import {readFile} from 'node:fs/promises';
+import {tmpdir} from 'node:os';
+import {join} from 'node:path';
+import test from 'ava';
+import {build} from 'esbuild';
+import {withFolder} from '../folder.ts';
+import {packageFolder} from '../paths.ts';
+import {run} from '../run.ts';
+
+const folder = join(packageFolder, 'docs/nightly');
+
+/** GitHub's own parser of workflows, whose JSON only a bundler can import with this Node.js. */
+const {NoOperationTraceWriter, parseWorkflow} = await withFolder(tmpdir(), async work => {
+	const outfile = join(work, 'parser.cjs');
+	const entry = {contents: "export * from '@actions/workflow-parser'", resolveDir: packageFolder};
+	await build({stdin: entry, bundle: true, platform: 'node', format: 'cjs', outfile, logLevel: 'error'});
+	return ((await import(outfile)) as {default: typeof import('@actions/workflow-parser')}).default;
+});
+
+for (const name of ['github.yaml', 'forgejo.yaml'])
+	test(`${name} is a workflow`, async t => {
+		const content = await readFile(join(folder, name), 'utf8');
+		const errorsOf = (text: string) =>
+			parseWorkflow({name, content: text}, new NoOperationTraceWriter())
+				.context.errors.getErrors()
+				.map(({message}) => message);
+		t.deepEqual(errorsOf(content), []);
+		t.not(errorsOf(content.replace('runs-on:', 'run-on:')).length, 0);
+	});
+
+test('systemd takes the timer and its service', async t => {
+	const units = ['bringup-rebuild.service', 'bringup-rebuild.timer'].map(name => join(folder, name));
+	const said: string[] = [];
+	const onLine = (line: string) => said.push(line);
+	await run(['systemd-analyze', 'verify', '--man=no', ...units], {onLine}).catch(() => {});
+	// Of a path that is not here it says so; of a line that it does not know, too.
+	t.deepEqual(
+		said.filter(line => line.includes('bringup-rebuild') && !/is not executable|No such file/.test(line)),
+		[],
+	);
+	await run(['systemd-analyze', 'calendar', '*-*-* 02:30:00']);
+	t.pass();
+});

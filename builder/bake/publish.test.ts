@@ -1,0 +1,157 @@
+import {mkdir, readdir, readFile, readlink, writeFile} from 'node:fs/promises';
+import {tmpdir} from 'node:os';
+import {join} from 'node:path';
+import test from 'ava';
+import {digestFile} from '../build/cache.ts';
+import {withFolder} from '../folder.ts';
+import {run} from '../run.ts';
+import {attest, verifyArtefact} from './attest.ts';
+import type {ImageManifest} from './bake.ts';
+import {publishImage, readLatest} from './publish.ts';
+import {formatJunit} from './rebuild.ts';
+import {formatPurl, makeSbom, parseStatus} from './sbom.ts';
+
+const status = `Package: less
+Status: install ok installed
+Maintainer: Somebody <somebody@example.org>
+Architecture: amd64
+Version: 1:668-1+b1
+
+Package: gone
+Status: deinstall ok config-files
+Architecture: amd64
+Version: 1
+
+Package: libstdc++6
+Status: install ok installed
+Maintainer: Somebody <somebody@example.org>
+Architecture: amd64
+Source: gcc-14 (14.2.0-19)
+Version: 14.2.0-19
+`;
+const sbom = makeSbom(status, {name: 'guest', sha256: 'a'.repeat(64), release: 'trixie', epoch: 1763683200});
+
+/** An image as a bake leaves it, and a key to sign with. */
+async function inFolder(
+	use: (place: {out: string; folder: string; manifest: ImageManifest; key: string; signers: string}) => Promise<void>,
+) {
+	await withFolder(tmpdir(), async work => {
+		const [out, folder, key] = [join(work, 'out/guest'), join(work, 'published'), join(work, 'key')];
+		await mkdir(join(work, 'out'));
+		await run(['ssh-keygen', '-q', '-t', 'ed25519', '-N', '', '-C', '', '-f', key]);
+		const signers = join(work, 'signers');
+		await writeFile(signers, `images@example.org ${await readFile(`${key}.pub`, 'utf8')}`);
+		await writeFile(`${out}.qcow2`, 'an image');
+		const sha256 = await digestFile(`${out}.qcow2`);
+		const formats = [{format: 'qcow2', file: 'guest.qcow2', sha256, size: 8}];
+		const packages = [{name: 'less', version: '1:668-1+b1', architecture: 'amd64', sha256: 'b'.repeat(64)}];
+		const manifest = {profile: 'guest', sha256, formats, packages, recipe: 'r'} as unknown as ImageManifest;
+		await attest(manifest, {stem: out, sbom, signing: undefined});
+		await use({out, folder, manifest, key, signers});
+	});
+}
+
+const date = new Date('2026-11-21T02:30:00Z');
+
+test('a published image is whole, signed by who may, and the pointers lead to it', async t => {
+	await inFolder(async ({out, folder, manifest, key, signers}) => {
+		t.is(await readLatest(folder, 'guest'), undefined);
+		const {image} = await publishImage(out, manifest, {folder, keep: 2, date, signing: {key}});
+		t.regex(image, /^guest-20261121-[0-9a-f]{12}$/);
+		t.is(await readlink(join(folder, 'guest-latest.qcow2')), `${image}.qcow2`);
+		t.is((await readLatest(folder, 'guest'))?.manifest.recipe, 'r');
+		const found = await verifyArtefact(join(folder, `${image}.image.sha256`), signers);
+		t.is(found.signer, 'images@example.org');
+		t.is(found.files.length, 4);
+		await run(['sha256sum', '--check', '--strict', '--quiet', `${image}.image.sha256`], {cwd: folder});
+		t.deepEqual(
+			(await readdir(folder)).filter(name => name.startsWith('.')),
+			[],
+		);
+	});
+});
+
+test('what was changed, or signed by somebody else, is told', async t => {
+	await inFolder(async ({out, folder, manifest, key, signers}) => {
+		const {image} = await publishImage(out, manifest, {folder, keep: 2, date, signing: {key}});
+		const sums = join(folder, `${image}.image.sha256`);
+		const other = `${key}-other`;
+		await run(['ssh-keygen', '-q', '-t', 'ed25519', '-N', '', '-C', '', '-f', other]);
+		const others = `${signers}-other`;
+		await writeFile(others, `somebody@example.org ${await readFile(`${other}.pub`, 'utf8')}`);
+		await t.throwsAsync(verifyArtefact(sums, others), {message: /no signature that .*signers-other allows/});
+		await writeFile(join(folder, `${image}.cdx.json`), sbom.replace('less', 'more'));
+		await t.throwsAsync(verifyArtefact(sums, signers), {message: /cdx\.json is not what it was/});
+		await writeFile(sums, `${await readFile(sums, 'utf8')}${'0'.repeat(64)}  x\n`);
+		await t.throwsAsync(verifyArtefact(sums, signers), {message: /no signature/});
+	});
+});
+
+test('so many images stay, the newest, and those of other profiles', async t => {
+	await inFolder(async ({out, folder, manifest}) => {
+		const publish = async (day: number) => {
+			await writeFile(`${out}.qcow2`, `image ${day}`);
+			const sha256 = await digestFile(`${out}.qcow2`);
+			const formats = [{format: 'qcow2' as const, file: 'guest.qcow2', sha256, size: 7}];
+			const place = {folder, keep: 2, date: new Date(date.getTime() + day * 86_400_000), signing: undefined};
+			return publishImage(out, {...manifest, sha256, formats}, place);
+		};
+		await mkdir(folder, {recursive: true});
+		await writeFile(join(folder, 'guest-other-20200101-0123456789ab.image.json'), '{}');
+		const first = await publish(0);
+		const second = await publish(1);
+		const third = await publish(2);
+		t.deepEqual([first.removed, second.removed, third.removed], [[], [], [first.image]]);
+		const names = await readdir(folder);
+		t.false(names.some(name => name.startsWith(first.image)));
+		t.true(names.includes(`${second.image}.qcow2`));
+		t.true(names.includes('guest-other-20200101-0123456789ab.image.json'));
+	});
+});
+
+test('an image that cannot be published leaves the one before as the latest', async t => {
+	await inFolder(async ({out, folder, manifest}) => {
+		const place = {folder, keep: 2, date, signing: undefined};
+		const {image} = await publishImage(out, manifest, place);
+		const broken = {
+			...manifest,
+			sha256: 'c'.repeat(64),
+			formats: [...manifest.formats, {format: 'ova', file: 'guest.ova', sha256: '', size: 0}],
+		};
+		await t.throwsAsync(publishImage(out, broken as ImageManifest, place));
+		t.is((await readLatest(folder, 'guest'))?.image, image);
+		t.false((await readdir(folder)).some(name => name.includes('cccccccccccc') || name.startsWith('.')));
+	});
+});
+
+test('an SBOM names what is installed, by package URL, and is the same for the same image', t => {
+	t.deepEqual(
+		parseStatus(status).map(({name, source}) => [name, source]),
+		[
+			['less', ''],
+			['libstdc++6', 'gcc-14'],
+		],
+	);
+	t.is(
+		formatPurl({name: 'libstdc++6', version: '1:2~3+b1', architecture: 'amd64'}, 'trixie'),
+		'pkg:deb/debian/libstdc%2B%2B6@1:2~3%2Bb1?arch=amd64&distro=trixie',
+	);
+	t.is(makeSbom(status, {name: 'guest', sha256: 'a'.repeat(64), release: 'trixie', epoch: 1763683200}), sbom);
+	const {components, specVersion} = JSON.parse(sbom) as {components: {name: string}[]; specVersion: string};
+	t.is(specVersion, '1.6');
+	t.deepEqual(
+		components.map(({name}) => name),
+		['less', 'libstdc++6'],
+	);
+});
+
+test('the report for CI is XML, whatever a program has said', async t => {
+	const common = {changes: [], removed: [], seconds: 1.5, reason: undefined, image: undefined};
+	const text = formatJunit([
+		{...common, profile: 'guest', state: 'unchanged', image: 'guest-1', error: undefined},
+		{...common, profile: 'k3s', state: 'failed', error: 'error: <"\u001b[31mred\u0000">\nmore & more'},
+	]);
+	t.regex(text, /tests="2" failures="1"/);
+	await run(['xmllint', '--noout', '-'], {input: text});
+	t.pass();
+});
