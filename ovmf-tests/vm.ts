@@ -12,7 +12,8 @@ import {makeWebImage} from './web-image.ts';
 export const folder = resolve('out/test');
 export const evidence = resolve('out/evidence');
 
-const xdgCache = process.env['XDG_CACHE_HOME'] || join(homedir(), '.cache');
+/** Where caches are. */
+export const xdgCache = process.env['XDG_CACHE_HOME'] || join(homedir(), '.cache');
 
 /** The cache of the person who runs the tests. */
 export const userCache = join(xdgCache, 'bringup');

@@ -10,16 +10,19 @@ export type Debian = CompleteProfile['fields']['debian'];
 const keyring = '/usr/share/keyrings/debian-archive-keyring.gpg';
 
 /** A source of apt. */
-export const formatSource = (uri: string, suite: string, components: string) =>
-	`deb [signed-by=${keyring}] ${uri} ${suite} ${components}\n`;
+export const formatSource = (uri: string, suite: string, components: string, key = keyring) =>
+	`deb [signed-by=${key}] ${uri} ${suite} ${components}\n`;
 
-/** Release, updates and security updates of the profile's Debian. */
-export function formatSources({release, mirror, securityMirror, components}: Debian): string {
+/** Release, updates and security updates of the profile's Debian, and the archives beside it. */
+export function formatSources({release, mirror, securityMirror, components, archives}: Debian): string {
 	const all = components.join(' ');
 	return [
 		formatSource(mirror, release, all),
 		formatSource(mirror, `${release}-updates`, all),
 		formatSource(securityMirror, `${release}-security`, all),
+		...Object.values(archives).map(({uri, suite, components, key}) =>
+			formatSource(uri, suite, components.join(' '), key),
+		),
 	].join('');
 }
 

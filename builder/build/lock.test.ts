@@ -35,6 +35,7 @@ function profileIn(folder: string, release = 'trixie'): CompleteProfile {
 		securityMirror: 'http://mirror.example/debian-security',
 		components: ['main'],
 		snapshots: [],
+		archives: {},
 	};
 	return {fields: {debian}, source: {folderOf: () => folder}} as unknown as CompleteProfile;
 }

@@ -25,7 +25,7 @@ const lockSchema = z.strictObject({
 			text =>
 				z
 					.strictObject({
-						file: z.string().regex(/^pool\/(?!.*\.\.\/)[\w./+~:%-]+$/),
+						file: z.string().regex(/^(?!\/)(?!.*\.\.\/)[\w./+~:%-]+$/),
 						sha256: digest,
 						size: z.string().regex(/^\d+$/),
 					})

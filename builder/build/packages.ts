@@ -184,15 +184,16 @@ export async function resolvePackages(index: Index, names: readonly string[]): P
 
 /** Downloads what a lock pins and the cache lacks: from the mirrors, then from the snapshots. */
 async function downloadLocked(index: Index, packages: readonly Package[], options: IndexOptions): Promise<void> {
-	const {mirror, securityMirror, snapshots} = index.debian;
+	const {mirror, securityMirror, snapshots, archives} = index.debian;
+	const sources = [mirror, securityMirror, ...Object.values(archives).map(({uri}) => uri), ...snapshots];
 	let missing = packages.map(({stanza, sha256, file}) => ({file: readField(stanza, 'Filename'), sha256, as: file}));
-	for (const source of [mirror, securityMirror, ...snapshots]) {
+	for (const source of sources) {
 		if (missing.length > 0) missing = await fetchPoolFiles(index, missing, {...options, mirror: source});
 	}
 	if (missing.length === 0) return;
 	throw new UserError(
 		[
-			`of what the lock pins, neither the cache nor ${[mirror, securityMirror, ...snapshots].join(', ')} has`,
+			`of what the lock pins, neither the cache nor ${sources.join(', ')} has`,
 			...missing.map(({as, sha256}) => `  ${as}, SHA-256 ${sha256}`),
 			'Name an archive that keeps old versions (debian.snapshots), or make the lock anew: bringup lock',
 		].join('\n'),

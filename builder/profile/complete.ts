@@ -1,3 +1,4 @@
+import {resolve} from 'node:path';
 import type {FalseFact} from './facts.ts';
 import type {Profile} from './profile.ts';
 import type {ProfileFields} from './schema.ts';
@@ -61,6 +62,10 @@ export function completeProfile(profile: Profile, workstation: Workstation): Com
 		});
 	}
 	if (mirror === undefined || securityMirror === undefined) return faults;
+	const archives = Object.entries(debian.archives).map(([name, archive]) => {
+		const folder = profile.source.folderOf(['debian', 'archives', name, 'key']);
+		return [name, {...archive, key: resolve(folder, archive.key)}] as const;
+	});
 	const keys = workstation.sshKeys;
 	const fill = (user: AnyUser): AnyUser => ({
 		...user,
@@ -71,7 +76,7 @@ export function completeProfile(profile: Profile, workstation: Workstation): Com
 		...profile,
 		fields: {
 			...profile.fields,
-			debian: {...debian, mirror, securityMirror},
+			debian: {...debian, mirror, securityMirror, archives: Object.fromEntries(archives)},
 			identity: {...identity, users: identity.users.map(fill)},
 			...(virtualization ? {virtualization} : {}),
 		},

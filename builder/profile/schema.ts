@@ -20,6 +20,23 @@ const debian = z
 			.array(z.enum(['main', 'contrib', 'non-free', 'non-free-firmware']))
 			.min(1)
 			.default(['main', 'non-free-firmware']),
+		archives: z
+			.record(
+				z.string().regex(/^[a-z0-9][a-z0-9-]*$/, 'expected a name of lower case letters, digits and -'),
+				z.strictObject({
+					uri: z.url({protocol: /^(https?|file)$/}).describe('such as http://mirror.example/own'),
+					suite: z.string().regex(/^[\w][\w./-]*$/, 'expected a suite such as trixie'),
+					components: z
+						.array(z.string().regex(/^[\w][\w./-]*$/))
+						.min(1)
+						.default(['main']),
+					key: z.string().min(1).describe('the file of the key that signs it (.asc or .gpg), relative to the profile'),
+				}),
+			)
+			.default({})
+			.describe(
+				'further archives for the build, such as one of your own packages; of two versions the newer is taken. The machine is told of Debian’s alone',
+			),
 		packages: z.array(packageName).default([]).describe('Debian packages beside those that the phases need'),
 		installerLock: z
 			.string()

@@ -1,0 +1,68 @@
+import {readFile} from 'node:fs/promises';
+import {join} from 'node:path';
+import test from 'ava';
+import {run} from '../builder/run.ts';
+import {folder, makeAssets, writeEvidence, xdgCache} from './vm.ts';
+
+interface ImageManifest {
+	formats: {format: string; file: string; size: number}[];
+	packages: {name: string; version: string}[];
+	proof: string[];
+	seconds: Record<string, number>;
+	accelerator: string;
+}
+
+const bringup = (...words: string[]) =>
+	run(['node', 'dist/builder/cli.js', ...words], {env: {XDG_CACHE_HOME: xdgCache}});
+
+test.before('what the profiles bring is there', async () => {
+	await makeAssets();
+	await run(['ssh-keygen', '-q', '-t', 'ed25519', '-N', '', '-C', '', '-f', join(folder, 'images-key')]).catch(
+		error => {
+			if (!/already exists/.test(String(error.output))) throw error;
+		},
+	);
+});
+
+for (const [name, profile] of [
+	['guest', 'guest'],
+	['container-host', 'ovmf-tests/profiles/container-host.yaml'],
+	['k3s-server-vm', 'ovmf-tests/profiles/k3s-server-vm.yaml'],
+	['k3s-agent-vm', 'ovmf-tests/profiles/k3s-agent-vm.yaml'],
+] as const)
+	test.serial(`${name} is baked, sealed, and proven by two clones`, async t => {
+		t.timeout(90 * 60_000);
+		const out = join(folder, name);
+		const key = join(folder, 'images-key');
+		await bringup('bake', '--profile', profile, '--out', out, '--sign', key);
+		const manifest = JSON.parse(await readFile(`${out}.image.json`, 'utf8')) as ImageManifest;
+		t.log(`accelerator: ${manifest.accelerator}`);
+		for (const [stage, seconds] of Object.entries(manifest.seconds)) t.log(`${stage}: ${seconds} s`);
+		t.log(`${((manifest.formats[0]?.size ?? 0) / 1e6).toFixed(0)} MB`);
+		await writeEvidence(`${name}.image.json`, JSON.stringify(manifest, undefined, '\t'));
+		t.true(manifest.proof.includes('a second boot keeps them'));
+		await run(['qemu-img', 'check', '-q', `${out}.qcow2`]);
+
+		// By programs that are not ours: digests, signature, and that the SBOM names the very packages.
+		await run(['sha256sum', '--check', '--strict', '--quiet', `${name}.image.sha256`], {cwd: folder});
+		const signers = join(folder, 'signers');
+		await run(['tee', signers], {input: `images@example.org ${await readFile(`${key}.pub`, 'utf8')}`});
+		const verify = ['-Y', 'verify', '-f', signers, '-I', 'images@example.org', '-n', 'bringup-image'];
+		await run(['ssh-keygen', ...verify, '-s', `${out}.image.sha256.sig`], {
+			input: await readFile(`${out}.image.sha256`, 'utf8'),
+		});
+		const sbom = JSON.parse(await readFile(`${out}.cdx.json`, 'utf8')) as {
+			components: {name: string; version: string}[];
+		};
+		const names = (list: {name: string; version: string}[]) =>
+			list.map(({name, version}) => `${name} ${version}`).sort();
+		t.deepEqual(names(sbom.components), names(manifest.packages));
+
+		const began = performance.now();
+		await bringup('bake', '--profile', profile, '--out', out, '--sign', key);
+		t.log(`again, with nothing to do: ${((performance.now() - began) / 1000).toFixed(1)} s`);
+		t.is(
+			await readFile(`${out}.image.json`, 'utf8').then(text => JSON.parse(text).seconds.prove),
+			manifest.seconds['prove'],
+		);
+	});
