@@ -4,7 +4,7 @@ import {type Machine, startMachine} from '../boot/machine.ts';
 import type {DiskOptions, Firmware, MachineOptions} from '../boot/qemu.ts';
 import type {CompleteProfile} from '../profile/complete.ts';
 import type {Update} from '../progress.ts';
-import {UserError} from '../run.ts';
+import {ProgramError, UserError} from '../run.ts';
 
 /** What no machine may say. */
 const failure = /FAILED in phase.*|Kernel panic.*|emergency mode.*|GRUB: .*error.*/;
@@ -33,6 +33,13 @@ type Given = Pick<MachineOptions, 'firmware' | 'cdrom' | 'cdromFirst' | 'kernel'
 	memory?: number;
 };
 
+/** What was asked of a machine, and what it said. */
+function describe(error: unknown): string {
+	if (!(error instanceof ProgramError)) return error instanceof Error ? error.message : String(error);
+	const asked = error.command.slice(error.command.indexOf('--') + 1).join(' ');
+	return `${asked} in the machine ${error.message.replace(/^ssh /, '')}:\n${error.output.trim().slice(-2000)}`;
+}
+
 /** Starts a machine that reaches nothing outside, and does what is to be done with it; cut off when that fails or is interrupted. */
 export async function withMachine<T>(
 	{name, disk, mac = '52:54:00:62:75:01', memory = 2048, ...options}: Given,
@@ -49,8 +56,7 @@ export async function withMachine<T>(
 	} catch (error) {
 		if (signal.aborted) throw error;
 		await machine.keepEvidence(join(evidence, name));
-		const what = error instanceof Error ? error.message : String(error);
-		throw new UserError(`${what}\nits serial log and its screen are in ${join(evidence, name)}`, {cause: error});
+		throw new UserError(`${describe(error)}\nits serial log and its screen: ${join(evidence, name)}`, {cause: error});
 	} finally {
 		signal.removeEventListener('abort', cut);
 		await machine.cut();
