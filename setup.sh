@@ -36,7 +36,8 @@ boot /usr/share/OVMF/OVMF_CODE_4M.ms.fd ovmf is its UEFI firmware
 boot ssh openssh-client reaches the machine
 test lb live-build checks the rendered live-build tree
 test xz xz-utils unpacks its kernel modules
-test sfdisk fdisk makes disks with foreign data
+boot sfdisk fdisk reads the partitions of an image, and makes disks with foreign data
+boot debugfs e2fsprogs looks into an image without root
 test mkfs.ext4 e2fsprogs makes disks with foreign data
 test systemd-analyze systemd checks the rendered units
 test virt-xml-validate libvirt-clients checks the definitions of domains, networks and pools

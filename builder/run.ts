@@ -51,6 +51,8 @@ const packages: Record<string, string> = {
 	mmd: 'mtools',
 	'qemu-system-x86_64': 'qemu-system-x86',
 	'qemu-img': 'qemu-utils',
+	sfdisk: 'fdisk',
+	debugfs: 'e2fsprogs',
 	ssh: 'openssh-client',
 	'ssh-keygen': 'openssh-client',
 	setpriv: 'util-linux',

@@ -21,7 +21,14 @@ export type Image = z.output<typeof imageSchema>;
 
 /** What no two clones may share, and what only the making of an image has left, by patterns of find(1), whose `*` stands for slashes too. */
 export const traces = [
-	...['/etc/ssh/ssh_host_*_key*', '/etc/hostid', '/etc/iscsi/initiatorname.iscsi'],
+	...[
+		'/etc/ssh/ssh_host_*_key*',
+		'/etc/hostid',
+		'/etc/nvme/hostid',
+		'/etc/nvme/hostnqn',
+		'/etc/popularity-contest.conf',
+	],
+	...['/etc/ssl/private/ssl-cert-snakeoil.key', '/etc/ssl/certs/ssl-cert-snakeoil.pem', '/etc/bind/rndc.key'],
 	...['/var/lib/dbus/machine-id', '/var/lib/systemd/random-seed', '/var/lib/systemd/credential.secret'],
 	...['/var/lib/systemd/network/*', '/var/lib/systemd/timers/*', '/var/lib/dhcp/*', '/var/lib/cloud/*'],
 	...['/var/lib/apt/lists/*_*', '/var/cache/apt/*.bin', '/var/cache/apt/archives/*.deb', '/var/cache/bringup/*'],

@@ -1,6 +1,7 @@
-import {readFile, writeFile} from 'node:fs/promises';
+import {readFile, rm, writeFile} from 'node:fs/promises';
 import {basename, dirname, join} from 'node:path';
 import {digestFile} from '../build/cache.ts';
+import {withFolder} from '../folder.ts';
 import {run, UserError} from '../run.ts';
 import type {ImageManifest} from './bake.ts';
 
@@ -24,10 +25,11 @@ export interface Signing {
 
 /** How the image was made, as SLSA provenance in an in-toto statement (slsa.dev/spec/v1.0/provenance). */
 function makeProvenance(manifest: ImageManifest): string {
-	const {packages, inputs, tools, formats, epoch, recipe, buildId, mode, accelerator, release, profileDigest} =
+	const {packages, inputs, tools, formats, epoch, recipe, buildId, mode, accelerator, release, profileDigest, assets} =
 		manifest;
 	const subject = formats.map(({file, sha256}) => ({name: file, digest: {sha256}}));
-	const resolvedDependencies = packages.flatMap(({name, version, architecture, sha256}) => {
+	const embedded = assets.embedded.map(sha256 => ({name: `asset ${sha256}`, digest: {sha256}}));
+	const debs = packages.flatMap(({name, version, architecture, sha256}) => {
 		return sha256 ? [{name: `${name}_${version}_${architecture}.deb`, digest: {sha256}}] : [];
 	});
 	const statement = {
@@ -39,7 +41,7 @@ function makeProvenance(manifest: ImageManifest): string {
 				buildType: 'tag:bringup,2026:bake/1',
 				externalParameters: {profile: {name: manifest.profile, digest: {sha256: profileDigest}}, release},
 				internalParameters: {recipe, buildId, inputs, mode, accelerator, epoch},
-				resolvedDependencies,
+				resolvedDependencies: [...debs, ...embedded],
 			},
 			runDetails: {builder: {id: 'tag:bringup,2026:builder', version: tools}, metadata: {invocationId: buildId}},
 		},
@@ -47,14 +49,23 @@ function makeProvenance(manifest: ImageManifest): string {
 	return `${JSON.stringify(statement, undefined, '\t')}\n`;
 }
 
-/** Signs a file; the signature stands beside it, with the ending .sig. Throws a UserError when the key cannot sign. */
-async function sign(path: string, {key}: Signing): Promise<void> {
+/** Signs a file; the signature stands beside it, with the ending .sig, in the place of another. Throws a UserError when the key cannot sign. */
+export async function sign(path: string, {key}: Signing): Promise<void> {
+	await rm(`${path}.sig`, {force: true});
 	await run(['ssh-keygen', '-q', '-Y', 'sign', '-n', namespace, '-f', key, path]).catch(error => {
 		throw new UserError(`${key} does not sign: ${String(error.output ?? error.message).trim()}`, {cause: error});
 	});
 }
 
-/** Writes what belongs to an image beside it: manifest, SBOM, provenance, digests of them all, and with a key the signature. */
+/** Whether the key signs without a question: before anything slow. */
+export async function checkKey(signing: Signing, folder: string): Promise<void> {
+	await withFolder(folder, async work => {
+		await writeFile(join(work, 'nothing'), '');
+		await sign(join(work, 'nothing'), signing);
+	});
+}
+
+/** Writes what belongs to an image beside it: manifest, SBOM, provenance, digests of them all, and with a key the signature. Gives all files of the image, the manifest last. */
 export async function attest(
 	manifest: ImageManifest,
 	{stem, sbom, signing}: {stem: string; sbom: string; signing: Signing | undefined},
@@ -67,11 +78,12 @@ export async function attest(
 	const lines = await Promise.all(files.map(async file => `${await digestFile(file)}  ${basename(file)}\n`));
 	await writeFile(`${stem}${endings.sums}`, lines.join(''));
 	if (signing) await sign(`${stem}${endings.sums}`, signing);
-	return [...files, `${stem}${endings.sums}`, ...(signing ? [`${stem}${endings.signature}`] : [])];
+	const sums = [`${stem}${endings.sums}`, ...(signing ? [`${stem}${endings.signature}`] : [])];
+	return [...files.filter(file => file !== beside[0]), ...sums, `${stem}${endings.manifest}`];
 }
 
 /** Who signed the digests, by the allowed signers file (ssh-keygen(1)). Throws a UserError when nobody did whom it names. */
-async function findSigner(sums: string, signers: string): Promise<string> {
+async function findSigner(sums: string, text: string, signers: string): Promise<string> {
 	const signature = `${sums}.sig`;
 	const refuse = (error: unknown) => {
 		const said = String((error as {output?: string}).output ?? (error as Error).message).trim();
@@ -80,19 +92,20 @@ async function findSigner(sums: string, signers: string): Promise<string> {
 	const found = await run(['ssh-keygen', '-Y', 'find-principals', '-s', signature, '-f', signers]).catch(refuse);
 	const [signer = ''] = found.trim().split('\n');
 	const verify = ['-Y', 'verify', '-f', signers, '-I', signer, '-n', namespace, '-s', signature];
-	await run(['ssh-keygen', ...verify], {input: await readFile(sums, 'utf8')}).catch(refuse);
+	await run(['ssh-keygen', ...verify], {input: text}).catch(refuse);
 	return signer;
 }
 
-/** Checks an image with all that is beside it. Throws a UserError that names the first thing that is not right. */
+/** Checks an image with all that is beside it, and that `file` is one of its files. Throws a UserError that names the first thing that is not right. */
 export async function verifyArtefact(
 	sums: string,
 	signers: string | undefined,
+	file?: string,
 ): Promise<{signer: string | undefined; files: string[]}> {
 	const text = await readFile(sums, 'utf8').catch(error => {
 		throw new UserError(`cannot read ${sums}: ${error.message}`, {cause: error});
 	});
-	const signer = signers === undefined ? undefined : await findSigner(sums, signers);
+	const signer = signers === undefined ? undefined : await findSigner(sums, text, signers);
 	const lines = text.split('\n').filter(Boolean);
 	const files: string[] = [];
 	for (const line of lines) {
@@ -106,5 +119,7 @@ export async function verifyArtefact(
 		files.push(name);
 	}
 	if (files.length === 0) throw new UserError(`${sums} names no file`);
+	if (file !== undefined && !files.includes(file))
+		throw new UserError(`${sums} is not of ${file}, which it does not name`);
 	return {signer, files};
 }

@@ -1,4 +1,4 @@
-import {readFile, rename, rm, stat, statfs} from 'node:fs/promises';
+import {readFile, rename, rm, statfs} from 'node:fs/promises';
 import {basename, dirname, join} from 'node:path';
 import {type Image, parseSize} from '../../firstboot/sequence.ts';
 import {findAccelerator} from '../boot/accel.ts';
@@ -6,16 +6,17 @@ import {makeDisk} from '../boot/machine.ts';
 import {buildIso} from '../build/build.ts';
 import {digestFile, parseJson} from '../build/cache.ts';
 import type {Manifest} from '../build/manifest.ts';
-import {type PartsOptions, readRecipe} from '../build/parts.ts';
+import type {PartsOptions} from '../build/parts.ts';
 import {withFolder} from '../folder.ts';
 import type {CompleteProfile} from '../profile/complete.ts';
 import type {FileTree} from '../render/tree.ts';
 import {checkPrograms, run, UserError} from '../run.ts';
-import {attest, endings, type Signing} from './attest.ts';
+import {attest, checkKey, endings, type Signing, sign, verifyArtefact} from './attest.ts';
 import {type Artefact, makeFormats} from './formats.ts';
 import {findRoot, inspectSeal, readFromRoot} from './inspect.ts';
 import {type Bench, listFirmwares, runToEnd, withMachine} from './machines.ts';
 import {proveImage} from './prove.ts';
+import {readRecipe} from './recipe.ts';
 import {makeSbom} from './sbom.ts';
 
 export interface BakeOptions extends PartsOptions {
@@ -90,17 +91,14 @@ export async function readImageManifest(out: string): Promise<ImageManifest | un
 	return text === undefined ? undefined : parseJson<ImageManifest>(text);
 }
 
-/** Whether the image of this build stands there already, every byte of it; and signed, where it shall be. */
-async function isThere(out: string, buildId: string, signing: Signing | undefined): Promise<boolean> {
+/** Whether the image of this recipe stands there already, proven, every byte of it and of what is beside it. */
+async function isThere(out: string, recipe: string): Promise<boolean> {
 	const manifest = await readImageManifest(out);
-	if (manifest?.buildId !== buildId || manifest.proof.length === 0) return false;
-	if (signing && !(await stat(`${out}${endings.signature}`).catch(() => undefined))) return false;
-	const right = manifest.formats.map(async ({file, sha256, size}) => {
-		const path = join(dirname(out), file);
-		const found = await stat(path).catch(() => undefined);
-		return found?.size === size && (await digestFile(path)) === sha256;
-	});
-	return (await Promise.all(right)).every(Boolean);
+	if (manifest?.recipe !== recipe || manifest.proof.length === 0) return false;
+	return verifyArtefact(`${out}${endings.sums}`, undefined).then(
+		({files}) => files.includes(basename(`${out}${endings.manifest}`)),
+		() => false,
+	);
 }
 
 /** Makes the disk of an image and takes what stands in it: installed, prepared, sealed, looked at. */
@@ -139,18 +137,22 @@ export async function bakeImage(
 	const {out, progress, signal, searchPath} = options;
 	const image = imageOf(profile);
 	await checkPrograms(programs, searchPath);
+	if (options.signing) await checkKey(options.signing, dirname(out));
 	await checkRoom(image, dirname(out));
 	const iso = `${out}.iso`;
 	const {buildId} = await buildIso(profile, tree, {...options, iso});
-	if (await isThere(out, buildId, options.signing)) return {buildId, made: false};
+	const {digest: recipe} = await readRecipe(profile, tree, options);
+	if (await isThere(out, recipe)) {
+		if (options.signing) await sign(`${out}${endings.sums}`, options.signing);
+		return {buildId, made: false};
+	}
 	const evidence = `${out}.evidence`;
 	await rm(evidence, {recursive: true, force: true});
-	const {digest: recipe} = await readRecipe(profile, tree, options);
 	const profileDigest = await digestFile(profile.path);
 	await withFolder(dirname(out), async work => {
 		const [bench, disk, stem] = [{work, evidence, signal}, join(work, 'disk.raw'), join(work, basename(out))];
 		const status = await makeSealed(profile, iso, disk, bench, options);
-		const formats = await progress.stage('pack', update => makeFormats(image, disk, stem, update));
+		const formats = await progress.stage('pack', update => makeFormats(image, disk, stem, {update, signal}));
 		const bootable = findBootable(formats, work, disk);
 		const proof = await progress.stage('prove', update => proveImage(profile, bootable, bench, update));
 		const medium = JSON.parse(await readFile(`${out}.manifest.json`, 'utf8')) as Manifest;
@@ -161,7 +163,9 @@ export async function bakeImage(
 		const {release, epoch} = medium;
 		const sbom = makeSbom(status, {name: profile.name, sha256, release, epoch});
 		const files = await attest(manifest, {stem, sbom, signing: options.signing});
-		for (const file of files) await rename(file, join(dirname(out), basename(file)));
+		signal.throwIfAborted();
+		await rm(`${out}${endings.signature}`, {force: true});
+		for (const file of files) await rename(file, join(dirname(out), basename(file))); // the manifest last
 	});
 	return {buildId, made: true};
 }

@@ -24,15 +24,17 @@ const conversions = {
 	vhdx: ['-O', 'vhdx', '-o', 'subformat=dynamic'],
 } as const;
 
-async function convert(disk: string, format: keyof typeof conversions, path: string): Promise<void> {
-	await runLong(['qemu-img', 'convert', '-f', 'raw', ...conversions[format], disk, path]);
+type Format = keyof typeof conversions;
+
+async function convert(disk: string, format: Format, path: string, signal: AbortSignal): Promise<void> {
+	await runLong(['qemu-img', 'convert', '-f', 'raw', ...conversions[format], disk, path], {signal});
 }
 
 /** An appliance: the description first, then its disk (OVF 1.1, DSP0243). */
-async function makeOva(disk: string, path: string): Promise<void> {
+async function makeOva(disk: string, path: string, signal: AbortSignal): Promise<void> {
 	const stem = path.replace(/\.ova$/, '');
 	const [description, vmdk] = [`${stem}.ovf`, `${stem}-disk1.vmdk`];
-	await convert(disk, 'vmdk', vmdk);
+	await convert(disk, 'vmdk', vmdk, signal);
 	const sizes = {packed: (await stat(vmdk)).size, disk: (await stat(disk)).size};
 	await writeFile(description, formatOvf(basename(stem), basename(vmdk), sizes));
 	const owner = ['--owner=0', '--group=0', '--numeric-owner', '--mode=0644'];
@@ -46,12 +48,12 @@ export async function makeFormats(
 	{formats}: Image,
 	disk: string,
 	stem: string,
-	update: Update,
+	{update, signal}: {update: Update; signal: AbortSignal},
 ): Promise<[Artefact, ...Artefact[]]> {
 	const made: Artefact[] = [];
 	for (const format of new Set(formats)) {
 		const path = `${stem}.${format}`;
-		await (format === 'ova' ? makeOva(disk, path) : convert(disk, format, path));
+		await (format === 'ova' ? makeOva(disk, path, signal) : convert(disk, format, path, signal));
 		const {size} = await stat(path);
 		made.push({format, file: basename(path), sha256: await digestFile(path), size});
 		update(

@@ -7,7 +7,7 @@ import type {Update} from '../progress.ts';
 import {ProgramError, UserError} from '../run.ts';
 
 /** What no machine may say. */
-const failure = /FAILED in phase.*|Kernel panic.*|emergency mode.*|GRUB: .*error.*/;
+export const failure = /FAILED in phase.*|bringup: error: .*|Kernel panic.*|emergency mode.*/;
 
 /** What the machines of a bake share. */
 export interface Bench {
@@ -25,7 +25,10 @@ export function listFirmwares({machine, install}: CompleteProfile['fields']): [F
 	return install.firmware === 'both' && machine.firmware.includes('bios') ? [uefi, 'bios'] : [uefi];
 }
 
-type Given = Pick<MachineOptions, 'firmware' | 'cdrom' | 'cdromFirst' | 'kernel' | 'once' | 'sshPort' | 'wires'> & {
+type Given = Pick<
+	MachineOptions,
+	'firmware' | 'cdrom' | 'cdromFirst' | 'kernel' | 'once' | 'sshPort' | 'wires' | 'uuid'
+> & {
 	name: string;
 	disk: DiskOptions;
 	mac?: string;
@@ -46,6 +49,7 @@ export async function withMachine<T>(
 	{work, evidence, signal}: Bench,
 	use: (machine: Machine) => Promise<T>,
 ): Promise<T> {
+	signal.throwIfAborted();
 	const folder = join(work, name);
 	const rest = {...options, memory, mac, folder, disks: [disk], isolated: true, snapshot: false};
 	const machine = await startMachine(rest);

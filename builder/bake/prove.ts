@@ -1,6 +1,8 @@
+import {randomUUID} from 'node:crypto';
 import {readFile} from 'node:fs/promises';
 import {createServer} from 'node:net';
 import {join} from 'node:path';
+import {isDeepStrictEqual} from 'node:util';
 import {parseSize, renderSeed} from '../../firstboot/sequence.ts';
 import type {Login, Machine} from '../boot/machine.ts';
 import type {DiskOptions, Firmware} from '../boot/qemu.ts';
@@ -8,7 +10,7 @@ import type {CompleteProfile} from '../profile/complete.ts';
 import type {Update} from '../progress.ts';
 import {run} from '../run.ts';
 import type {Artefact} from './formats.ts';
-import {type Bench, listFirmwares, withMachine} from './machines.ts';
+import {type Bench, failure, listFirmwares, withMachine} from './machines.ts';
 import {type SeedFormat, writeSeedIso} from './seed.ts';
 
 /** A clone of the image under proof. */
@@ -18,6 +20,8 @@ interface Clone {
 	/** The bus of its disk, at its first boot and at its second. */
 	buses: readonly [DiskOptions['bus'], DiskOptions['bus']];
 	seed: SeedFormat;
+	/** What its firmware tells: one a UUID, of which systemd makes the machine-id, the other none. */
+	uuid: string;
 	/** Of the link that leads to this workstation, and of the one between the clones. */
 	macs: readonly [string, string];
 	address: string;
@@ -29,12 +33,11 @@ interface Clone {
 interface Identity {
 	hostname: string;
 	machineId: string;
-	hostKeys: string;
+	/** One line for each kind, sorted. */
+	hostKeys: readonly string[];
 	/** What DHCP servers know it by. */
 	clientIds: string;
 }
-
-const failure = /FAILED in phase.*|Kernel panic.*|emergency mode/;
 
 async function findPort(): Promise<number> {
 	const server = createServer();
@@ -67,7 +70,7 @@ async function readIdentity(machine: Machine, login: Login): Promise<Identity> {
 	return {
 		hostname: (await ask('hostname')).trim(),
 		machineId: (await ask('cat', '/etc/machine-id')).trim(),
-		hostKeys: await ask('ssh-keyscan', '-T', '30', '127.0.0.1'),
+		hostKeys: (await ask('ssh-keyscan', '-q', '-T', '30', '127.0.0.1')).split('\n').filter(Boolean).sort(),
 		clientIds: await ask('sudo', 'grep', '--recursive', '--no-filename', '^CLIENTID=', '/run/systemd/netif/leases'),
 	};
 }
@@ -92,7 +95,7 @@ async function checkClone(machine: Machine, login: Login, clone: Clone, bytes: n
 	);
 	expect(size > bytes, `its root has not grown with its disk, and is of ${size} bytes`);
 	const blocks = Number((await ask('stat', '--file-system', '--format=%b', '/')).trim()) * 4096;
-	expect(blocks > bytes * 0.9, `its file system has not grown with its disk, and is of ${blocks} bytes`);
+	expect(blocks > size * 0.9, `its file system has not grown with its disk, and is of ${blocks} bytes`);
 	const identity = await readIdentity(machine, login);
 	expect(identity.hostname === clone.name, `its name is ${identity.hostname}, and its seed says ${clone.name}`);
 	expect(/^[0-9a-f]{32}$/.test(identity.machineId), `its machine-id is "${identity.machineId}"`);
@@ -102,6 +105,7 @@ async function checkClone(machine: Machine, login: Login, clone: Clone, bytes: n
 /** Starts both clones at once and does something with them. */
 async function withClones<T>(
 	clones: readonly [Clone, Clone],
+	memory: number,
 	boot: 0 | 1,
 	key: string,
 	bench: Bench,
@@ -110,7 +114,7 @@ async function withClones<T>(
 	const socket = join(bench.work, 'wire.sock');
 	const ports = [await findPort(), await findPort()];
 	const start = <R>(index: 0 | 1, then: (machine: Machine) => Promise<R>) => {
-		const {name, firmware, buses, disk: path, iso, macs} = clones[index];
+		const {name, firmware, buses, disk: path, iso, macs, uuid} = clones[index];
 		const disk = {
 			path,
 			format: 'qcow2',
@@ -121,7 +125,7 @@ async function withClones<T>(
 		} as const;
 		const wires = [{mac: macs[1], socket, listen: index === 0}];
 		const given = {name: `${name}-${boot + 1}`, firmware, disk, cdrom: iso, mac: macs[0], sshPort: ports[index] ?? 0};
-		return withMachine({...given, wires, memory: 1024}, bench, then);
+		return withMachine({...given, wires, uuid, memory}, bench, then);
 	};
 	const login = {user: 'proof', key};
 	return start(0, first =>
@@ -134,13 +138,16 @@ async function withClones<T>(
 	);
 }
 
-function describe(first: Identity[], second: Identity[]): string[] {
+/** Throws unless the two are different machines, and each the same at both boots. */
+function compare(first: readonly Identity[], second: readonly Identity[]): string[] {
 	const [a, b] = first;
-	for (const name of ['hostname', 'machineId', 'hostKeys', 'clientIds'] as const) {
-		expect(a?.[name] !== b?.[name], `both clones have the same ${name}: ${a?.[name]}`);
-		for (const [index, one] of second.entries())
-			expect(one[name] === first[index]?.[name], `its ${name} changed at its second boot: ${one[name]}`);
-	}
+	if (!a || !b) throw new Error('there are not two clones');
+	for (const name of ['hostname', 'machineId', 'clientIds'] as const)
+		expect(a[name] !== b[name], `both clones have the same ${name}: ${a[name]}`);
+	const shared = a.hostKeys.filter(key => b.hostKeys.includes(key));
+	expect(a.hostKeys.length >= 3 && shared.length === 0, `both clones have the same host key: ${shared.join(', ')}`);
+	for (const [index, one] of second.entries())
+		expect(isDeepStrictEqual(one, first[index]), `${one.hostname} is another machine at its second boot`);
 	return ['names, machine-ids, host keys and DHCP identities differ', 'a second boot keeps them'];
 }
 
@@ -156,34 +163,39 @@ export async function proveImage(
 ): Promise<string[]> {
 	const firmwares = listFirmwares(profile.fields);
 	const size = parseSize(profile.fields.image?.size ?? '');
-	const grown = size + 2 ** 30;
-	const clone = (index: 0 | 1, others: Pick<Clone, 'firmware' | 'buses' | 'seed'>): Clone => {
+	const grown = 2 * size;
+	const clone = (index: 0 | 1, others: Pick<Clone, 'firmware' | 'buses' | 'seed' | 'uuid'>): Clone => {
 		const name = `clone-${index + 1}`;
 		const macs = [`52:54:00:62:76:0${index}`, `52:54:00:62:77:0${index}`] as const;
 		const [disk, iso] = [join(bench.work, `${name}.qcow2`), join(bench.work, `${name}-seed.iso`)];
 		return {...others, name, macs, address: `192.0.2.${index + 1}`, disk, iso};
 	};
 	const clones = [
-		clone(0, {firmware: firmwares[0], buses: ['scsi', 'nvme'], seed: 'nocloud'}),
-		clone(1, {firmware: firmwares.at(-1) ?? firmwares[0], buses: ['virtio', 'scsi'], seed: 'configdrive'}),
+		clone(0, {firmware: firmwares[0], buses: ['scsi', 'nvme'], seed: 'nocloud', uuid: randomUUID()}),
+		clone(1, {
+			firmware: firmwares.at(-1) ?? firmwares[0],
+			buses: ['virtio', 'scsi'],
+			seed: 'configdrive',
+			uuid: 'none',
+		}),
 	] as const;
 	const key = join(bench.work, 'proof-key');
 	await run(['ssh-keygen', '-q', '-t', 'ed25519', '-N', '', '-C', 'proof', '-f', key]);
 	const publicKey = (await readFile(`${key}.pub`, 'utf8')).trim();
 	for (const one of clones) await makeClone(image.path, image.format, grown, one, publicKey);
 	const boot = (time: 0 | 1) =>
-		withClones(clones, time, key, bench, async machines => {
+		withClones(clones, profile.fields.kubernetes ? 2048 : 1024, time, key, bench, async machines => {
 			update(`two clones boot${time === 0 ? '' : ' again'}`, time / 2);
 			const identities = await Promise.all(
 				machines.map(([machine, login], index) => checkClone(machine, login, clones[index] as Clone, size)),
 			);
 			for (const [index, [machine, login]] of machines.entries())
-				await machine.run(login, ['ping', '-c', '3', '-W', '10', clones[index === 0 ? 1 : 0].address]);
+				await machine.run(login, ['sudo', 'ping', '-c', '3', '-W', '10', clones[index === 0 ? 1 : 0].address]);
 			await Promise.all(machines.map(([machine]) => machine.powerOff(300)));
 			return identities;
 		});
 	const first = await boot(0);
-	const said = describe(first, await boot(1));
+	const said = compare(first, await boot(1));
 	const hardware = clones.map(
 		({firmware, buses, seed}) => `booted under ${firmware} from ${buses.join(' and ')}, seed ${seed}`,
 	);

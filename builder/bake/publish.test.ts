@@ -1,4 +1,4 @@
-import {mkdir, readdir, readFile, readlink, writeFile} from 'node:fs/promises';
+import {copyFile, mkdir, readdir, readFile, readlink, writeFile} from 'node:fs/promises';
 import {tmpdir} from 'node:os';
 import {join} from 'node:path';
 import test from 'ava';
@@ -45,7 +45,14 @@ async function inFolder(
 		const sha256 = await digestFile(`${out}.qcow2`);
 		const formats = [{format: 'qcow2', file: 'guest.qcow2', sha256, size: 8}];
 		const packages = [{name: 'less', version: '1:668-1+b1', architecture: 'amd64', sha256: 'b'.repeat(64)}];
-		const manifest = {profile: 'guest', sha256, formats, packages, recipe: 'r'} as unknown as ImageManifest;
+		const manifest = {
+			profile: 'guest',
+			sha256,
+			formats,
+			packages,
+			recipe: 'r',
+			assets: {embedded: []},
+		} as unknown as ImageManifest;
 		await attest(manifest, {stem: out, sbom, signing: undefined});
 		await use({out, folder, manifest, key, signers});
 	});
@@ -80,6 +87,11 @@ test('what was changed, or signed by somebody else, is told', async t => {
 		const others = `${signers}-other`;
 		await writeFile(others, `somebody@example.org ${await readFile(`${other}.pub`, 'utf8')}`);
 		await t.throwsAsync(verifyArtefact(sums, others), {message: /no signature that .*signers-other allows/});
+		// A signed list beside a file of another name.
+		await copyFile(sums, join(folder, 'guest-2.image.sha256'));
+		await copyFile(`${sums}.sig`, join(folder, 'guest-2.image.sha256.sig'));
+		const renamed = verifyArtefact(join(folder, 'guest-2.image.sha256'), signers, 'guest-2.qcow2');
+		await t.throwsAsync(renamed, {message: /is not of guest-2\.qcow2, which it does not name/});
 		await writeFile(join(folder, `${image}.cdx.json`), sbom.replace('less', 'more'));
 		await t.throwsAsync(verifyArtefact(sums, signers), {message: /cdx\.json is not what it was/});
 		await writeFile(sums, `${await readFile(sums, 'utf8')}${'0'.repeat(64)}  x\n`);

@@ -1,9 +1,10 @@
 import {constants} from 'node:fs';
-import {copyFile, link, mkdir, open, readdir, readFile, rename, rm, symlink} from 'node:fs/promises';
+import {copyFile, mkdir, open, readdir, readFile, rename, rm, stat, symlink} from 'node:fs/promises';
 import {basename, join} from 'node:path';
-import {parseJson} from '../build/cache.ts';
+import {digestFile, parseJson} from '../build/cache.ts';
 import {withFolder} from '../folder.ts';
-import {attest, endings, type Signing} from './attest.ts';
+import {UserError} from '../run.ts';
+import {attest, endings, type Signing, verifyArtefact} from './attest.ts';
 import type {ImageManifest} from './bake.ts';
 
 /** Which image of a profile is the newest that was proven; `NAME-latest.json` in the folder that images are published to. */
@@ -34,14 +35,6 @@ async function syncPath(path: string): Promise<void> {
 	await file.sync().finally(() => file.close());
 }
 
-/** A file that may lie on another file system. */
-async function place(from: string, to: string): Promise<void> {
-	await link(from, to).catch(async error => {
-		if (!['EXDEV', 'EPERM', 'EMLINK'].includes(error.code)) throw error;
-		await copyFile(from, to, constants.COPYFILE_FICLONE);
-	});
-}
-
 /** Puts a link in the place of another, at once. */
 async function replaceLink(target: string, path: string, work: string): Promise<void> {
 	const temporary = join(work, basename(path));
@@ -51,18 +44,30 @@ async function replaceLink(target: string, path: string, work: string): Promise<
 
 /** The images of a profile in the folder, newest first. */
 async function listPublished(folder: string, profile: string): Promise<string[]> {
-	const pattern = /^(.+-\d{8}(?:\.\d+)?-[0-9a-f]{12})\.image\.json$/;
-	const names = (await readdir(folder)).flatMap(name => pattern.exec(name)?.[1] ?? []);
-	return names
-		.filter(name => name.replace(/-\d{8}(\.\d+)?-[0-9a-f]{12}$/, '') === profile)
-		.sort()
-		.reverse();
+	const names = (await readdir(folder)).flatMap(name => /^(.+)\.image\.json$/.exec(name)?.[1] ?? []);
+	const own = names.filter(name => name.replace(/-\d{8}-[0-9a-f]{12}$/, '') === profile && name !== profile);
+	const dated = own.map(async name => {
+		const {mtimeMs} = await stat(join(folder, `${name}${endings.manifest}`));
+		return {name, mtimeMs};
+	});
+	return (await Promise.all(dated)).sort((a, b) => b.mtimeMs - a.mtimeMs).map(({name}) => name);
 }
 
+/** The manifest goes last: what a crash has left half removed is found again. */
 async function removeImage(folder: string, image: string): Promise<void> {
-	// The manifest goes last: what is begun is found again.
-	const names = (await readdir(folder)).filter(name => name.startsWith(`${image}.`));
-	for (const name of names.sort(name => (name.endsWith(endings.manifest) ? 1 : -1))) await rm(join(folder, name));
+	const manifest = `${image}${endings.manifest}`;
+	const names = (await readdir(folder)).filter(name => name.startsWith(`${image}.`) && name !== manifest);
+	for (const name of [...names, manifest]) await rm(join(folder, name), {force: true});
+}
+
+/** Whether all of a published image is there as it was made, and signed where it shall be. */
+export async function isWhole(folder: string, {image}: Latest, signed: boolean): Promise<boolean> {
+	const names = await readdir(folder);
+	if (signed && !names.includes(`${image}${endings.signature}`)) return false;
+	return verifyArtefact(join(folder, `${image}${endings.sums}`), undefined).then(
+		() => true,
+		() => false,
+	);
 }
 
 /**
@@ -81,7 +86,12 @@ export async function publishImage(
 	const formats = manifest.formats.map(one => ({...one, file: `${image}.${one.format}`}));
 	const sbom = await readFile(`${out}${endings.sbom}`, 'utf8');
 	await withFolder(folder, async work => {
-		for (const {format, file} of formats) await place(`${out}.${format}`, join(work, file));
+		for (const {format, file, sha256} of formats) {
+			// A copy: whoever boots the one in out/ must not write into what is signed.
+			await copyFile(`${out}.${format}`, join(work, file), constants.COPYFILE_FICLONE);
+			if ((await digestFile(join(work, file))) !== sha256)
+				throw new UserError(`${out}.${format} is not what was proven; bake it again`);
+		}
 		await attest(
 			{...manifest, artefact: `${image}.${formats[0]?.format}`, formats},
 			{stem: join(work, image), sbom, signing},
@@ -99,6 +109,9 @@ export async function publishImage(
 		await rename(temporary, join(folder, pointer(profile)));
 		await syncPath(folder);
 	});
+	// A format that the profile no longer makes: its pointer would lead to an older image.
+	const gone = ['qcow2', 'raw', 'vmdk', 'vhdx', 'ova'].filter(format => !formats.some(one => one.format === format));
+	for (const format of gone) await rm(join(folder, `${profile}-latest.${format}`), {force: true});
 	const old = (await listPublished(folder, profile)).filter(name => name !== image).slice(Math.max(0, keep - 1));
 	for (const name of old) await removeImage(folder, name);
 	return {image, removed: old};

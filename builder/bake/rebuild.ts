@@ -1,10 +1,10 @@
 import {type Difference, listDifference} from '../build/difference.ts';
-import {type Recipe, readRecipe} from '../build/parts.ts';
 import type {CompleteProfile} from '../profile/complete.ts';
 import type {FileTree} from '../render/tree.ts';
 import {type BakeOptions, bakeImage, type ImageManifest, readImageManifest} from './bake.ts';
 import {readCves} from './cves.ts';
-import {publishImage, readLatest} from './publish.ts';
+import {isWhole, publishImage, readLatest} from './publish.ts';
+import {type Recipe, readRecipe} from './recipe.ts';
 
 /** A package that a rebuild brought to another version. */
 export type Change = Difference & {cves: readonly string[]};
@@ -36,11 +36,13 @@ export interface RebuildOptions extends BakeOptions {
 /** Why an image must be made anew; undefined when the published one is what would come out. */
 function findReason(
 	latest: ImageManifest | undefined,
+	whole: boolean,
 	recipe: Recipe,
 	differences: readonly Difference[],
 ): string | undefined {
 	if (!latest) return 'none is published';
-	if (latest.recipe === recipe.digest) return undefined;
+	if (latest.recipe === recipe.digest)
+		return whole ? undefined : 'of the published one a file is missing, damaged or not signed';
 	return differences.length > 0
 		? `${differences.length} packages changed`
 		: 'the profile, its assets or bringup changed';
@@ -57,7 +59,8 @@ export async function rebuildImage(
 	const latest = await readLatest(folder, name);
 	const recipe = await readRecipe(profile, tree, options);
 	const differences = latest ? listDifference(latest.manifest.packages, recipe.packages) : [];
-	const found = findReason(latest?.manifest, recipe, differences);
+	const whole = latest !== undefined && (await isWhole(folder, latest, options.signing !== undefined));
+	const found = findReason(latest?.manifest, whole, recipe, differences);
 	const unchanged = {
 		profile: name,
 		image: latest?.image,

@@ -45,6 +45,8 @@ export interface MachineOptions {
 	snapshot: boolean;
 	/** A reboot ends it. */
 	once?: boolean;
+	/** The UUID that its firmware tells; without one that of every test machine. Linux makes its machine-id of it; `none` tells none. */
+	uuid?: string;
 }
 
 /**
@@ -138,6 +140,11 @@ function listFirstCard({tap, mac, isolated, sshPort, firmware}: MachineOptions):
 	];
 }
 
+function listIdentity({uuid = '7c1f2d0e-5b6a-4c3d-9e8f-0a1b2c3d4e5f'}: MachineOptions): string[] {
+	const told = uuid === 'none' ? '' : `,uuid=${uuid}`;
+	return ['-smbios', `type=1,manufacturer=bringup,product=test,serial=BU-0001${told}`];
+}
+
 /** The command of a machine. Data only: nothing is started. */
 export function listQemuArguments(options: MachineOptions): Command {
 	const {accelerator, folder, terminal, tap} = options;
@@ -153,7 +160,7 @@ export function listQemuArguments(options: MachineOptions): Command {
 		...(accelerator === 'kvm' ? ['-accel', 'kvm', '-cpu', 'host'] : tcg),
 		...listFirmware(options),
 		...['-smp', '2', '-m', String(options.memory), '-nodefaults', '-vga', 'std', '-rtc', 'base=utc'],
-		...['-smbios', 'type=1,manufacturer=bringup,product=test,serial=BU-0001,uuid=7c1f2d0e-5b6a-4c3d-9e8f-0a1b2c3d4e5f'],
+		...listIdentity(options),
 		...['-device', 'qemu-xhci,id=xhci', '-device', 'virtio-rng-pci'],
 		...listDrives(options),
 		...listFirstCard(options),

@@ -50,7 +50,8 @@ async function makeBiosImages(modules: string, folder: string): Promise<void> {
 /** A FAT image with shim and GRUB, and room for the log of a failed install. */
 async function makeEfiImage(folder: string, epoch: number): Promise<void> {
 	const image = join(folder, 'efi.img');
-	const env = {SOURCE_DATE_EPOCH: String(epoch), MTOOLS_SKIP_CHECK: '1'};
+	// FAT has local times; without -m a copy is of the epoch, and not of when it came out of its package.
+	const env = {SOURCE_DATE_EPOCH: String(epoch), TZ: 'UTC', MTOOLS_SKIP_CHECK: '1'};
 	await run(
 		['mformat', '-C', '-i', image, '-T', '32768', '-h', '64', '-s', '32', '-N', '62726e67', '-v', 'BRINGUP', '::'],
 		{env},
@@ -61,7 +62,7 @@ async function makeEfiImage(folder: string, epoch: number): Promise<void> {
 		['gcdx64.efi.signed', 'grubx64.efi'],
 		['mmx64.efi.signed', 'mmx64.efi'],
 	] as const) {
-		await run(['mcopy', '-m', '-i', image, join(folder, from), `::EFI/BOOT/${to}`], {env});
+		await run(['mcopy', '-i', image, join(folder, from), `::EFI/BOOT/${to}`], {env});
 	}
 }
 

@@ -74,8 +74,10 @@ export async function buildWithLiveBuild(
 	const log = `${iso.replace(/\.iso$/, '')}.log`;
 	await rm(log, {force: true});
 	const {debian} = profile.fields;
-	if (Object.keys(debian.archives).length > 0)
-		throw new UserError('live-build is given Debian’s own archive; debian.archives needs --engine own');
+	if (Object.keys(debian.archives).length > 0 || debian.lock !== undefined)
+		throw new UserError(
+			'live-build takes what Debian’s archive has now; debian.archives and debian.lock need --engine own',
+		);
 	const index = await openIndex(debian, {cache, refresh, say: progress.say, signal});
 	const faults = await checkPackages(index, debian.packages);
 	if (faults.length > 0) throw new ProfileError(placeFacts(faults, profile.source));

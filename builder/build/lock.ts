@@ -1,5 +1,5 @@
 import {readFile} from 'node:fs/promises';
-import {join} from 'node:path';
+import {resolve} from 'node:path';
 import * as z from 'zod';
 import type {CompleteProfile} from '../profile/complete.ts';
 import {UserError} from '../run.ts';
@@ -28,11 +28,15 @@ const lockSchema = z.strictObject({
 						file: z.string().regex(/^(?!\/)(?!.*\.\.\/)[\w./+~:%-]+$/),
 						sha256: digest,
 						size: z.string().regex(/^\d+$/),
+						name: z.string().regex(/^[a-z0-9][a-z0-9+.-]+$/),
+						version: z.string().regex(/^[A-Za-z0-9.+~:-]+$/),
 					})
 					.safeParse({
 						file: readField(text, 'Filename'),
 						sha256: readField(text, 'SHA256'),
 						size: readField(text, 'Size'),
+						name: readField(text, 'Package'),
+						version: readField(text, 'Version'),
 					}).success,
 		),
 	),
@@ -78,7 +82,7 @@ export async function readLock(
 	assets: readonly PlacedAsset[],
 ): Promise<Lock | undefined> {
 	if (debian.lock === undefined) return undefined;
-	const path = join(source.folderOf(['debian', 'lock']), debian.lock);
+	const path = resolve(source.folderOf(['debian', 'lock']), debian.lock);
 	const text = await readFile(path, 'utf8').catch(() => {
 		throw new UserError(`there is no ${path}; make it with: bringup lock --profile … --out ${path}`);
 	});

@@ -108,31 +108,14 @@ interface Ingredients {
 }
 
 /** The packages of a profile's base: those of its lock, or those that the archive has now. */
-async function resolveBase(profile: CompleteProfile, options: PartsOptions): Promise<Ingredients> {
+export async function resolveBase(profile: CompleteProfile, options: PartsOptions): Promise<Ingredients> {
 	const {progress, cache, signal, refresh} = options;
 	const names = listImagePackages(profile.fields);
 	const lock = await readLock(profile, options.assets);
 	const resolved = lock
 		? await openLock(lock, names, profile, cache)
 		: await resolveFromArchive(profile, names, {cache, refresh, say: progress.say, signal});
-	return {...resolved, names, dated: options.epoch ?? lock?.epoch};
-}
-
-/** All that a golden image of a profile depends on, but for the date; known without making anything. */
-export interface Recipe {
-	/** The same ingredients, the same digest. */
-	digest: string;
-	packages: Package[];
-}
-
-/** Reads what an image would be made from now. */
-export async function readRecipe(profile: CompleteProfile, tree: FileTree, options: PartsOptions): Promise<Recipe> {
-	const {names, packages} = await resolveBase(profile, options);
-	const assets = options.assets.map(({sha256}) => sha256).sort();
-	const contents = packages.map(({file, sha256}) => `${file} ${sha256}`).sort();
-	const {image, machine} = profile.fields;
-	const parts = [names, contents, [...tree], await buildBundle(), assets, image, machine];
-	return {digest: digestOf(parts), packages};
+	return {...resolved, names, dated: lock?.epoch ?? options.epoch};
 }
 
 /** The base of the medium: from the cache, or made. */

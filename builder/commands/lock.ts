@@ -31,7 +31,7 @@ not bound by it: its updates come from Debian as ever. What differs from the loc
 		await checkPrograms(['apt-get', 'apt-cache', 'flock', 'setpriv'], environment['PATH'] ?? '');
 		const {profile, assets} = await load(values.profile, surroundings);
 		const {lock: named} = profile.fields.debian;
-		const place = named && join(profile.source.folderOf(['debian', 'lock']), named);
+		const place = named && resolve(profile.source.folderOf(['debian', 'lock']), named);
 		const out = resolve(values.out ?? place ?? join(dirname(profile.path), `${profile.name}.lock.json`));
 		const {say} = makeProgress(surroundings.err, values.quiet ?? false);
 		const cache = resolve(values.cache ?? findCacheFolder(environment));

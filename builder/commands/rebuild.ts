@@ -1,12 +1,13 @@
 import {mkdir, writeFile} from 'node:fs/promises';
 import {join, resolve} from 'node:path';
 import {parseArgs} from 'node:util';
+import {readLatest} from '../bake/publish.ts';
 import {formatJunit, type RebuildOptions, type Rebuilt, rebuildImage} from '../bake/rebuild.ts';
 import {prepareOutput} from '../build/build.ts';
 import {formatDifference} from '../build/difference.ts';
 import {explain} from '../failure.ts';
 import {findProfile, listProfiles, loadProfile} from '../profile/profile.ts';
-import {makeProgress, type Progress} from '../progress.ts';
+import {makeProgress} from '../progress.ts';
 import {renderTree} from '../render/tree.ts';
 import {UsageError} from '../run.ts';
 import type {CliCommand, Surroundings} from './command.ts';
@@ -28,12 +29,8 @@ async function listImages(): Promise<string[]> {
 
 type Common = Pick<RebuildOptions, 'folder' | 'keep' | 'ifChanged' | 'date' | 'signing'> & {cache: string | undefined};
 
-async function rebuildOne(
-	name: string,
-	common: Common,
-	progress: Progress,
-	surroundings: Surroundings,
-): Promise<Rebuilt> {
+async function rebuildOne(name: string, common: Common, quiet: boolean, surroundings: Surroundings): Promise<Rebuilt> {
+	const progress = makeProgress(surroundings.err, quiet); // its seconds are of this image alone
 	const began = performance.now();
 	const seconds = () => Math.round(performance.now() - began) / 1000;
 	try {
@@ -56,9 +53,11 @@ async function rebuildOne(
 		for (const line of formatDifference(result.changes)) progress.say(`  ${line}`);
 		return {...result, seconds: seconds()};
 	} catch (error) {
+		if (surroundings.signal.aborted) throw error;
 		const [text] = explain(error);
 		progress.say(`${name}: ${text}`);
-		const nothing = {image: undefined, reason: undefined, changes: [], removed: []};
+		const latest = await readLatest(common.folder, name).catch(() => undefined);
+		const nothing = {image: latest?.image, reason: undefined, changes: [], removed: []};
 		return {profile: name, state: 'failed', ...nothing, seconds: seconds(), error: text};
 	}
 }
@@ -93,7 +92,7 @@ latest. Exit code 0: all are as they should be. 1: some failed.
 			...{sign: text, report: text, json: flag, cache: text, quiet: flag},
 		} as const;
 		const {values} = parseArgs({args: [...argv], options});
-		if (values.all === (values.profile !== undefined))
+		if (Boolean(values.all) === (values.profile !== undefined))
 			throw new UsageError('which images? Say --all, or --profile NAME');
 		if (values.publish === undefined) throw new UsageError('where to? Say --publish DIR');
 		const keep = Number(values.keep ?? 3);
@@ -112,9 +111,9 @@ latest. Exit code 0: all are as they should be. 1: some failed.
 		const results: Rebuilt[] = [];
 		for (const name of names) {
 			surroundings.signal.throwIfAborted();
-			results.push(await rebuildOne(name, {...common, cache: values.cache}, progress, surroundings));
+			results.push(await rebuildOne(name, {...common, cache: values.cache}, values.quiet ?? false, surroundings));
+			if (values.report !== undefined) await writeReport(resolve(values.report), results);
 		}
-		if (values.report !== undefined) await writeReport(resolve(values.report), results);
 		if (values.json) surroundings.out.write(`${JSON.stringify(results, undefined, '\t')}\n`);
 		for (const {profile, state, image, seconds} of results)
 			progress.say(`${profile.padEnd(20)} ${state.padEnd(10)} ${image ?? ''} ${seconds.toFixed(0)} s`);

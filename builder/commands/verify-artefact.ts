@@ -1,4 +1,5 @@
 import {realpath} from 'node:fs/promises';
+import {basename} from 'node:path';
 import {parseArgs} from 'node:util';
 import {endings, verifyArtefact} from '../bake/attest.ts';
 import {UsageError} from '../run.ts';
@@ -25,8 +26,9 @@ The same by hand:  sha256sum -c guest.image.sha256
 			throw new UsageError(`there is no ${given}`);
 		});
 		const stem = path.replace(/\.(qcow2|raw|vmdk|vhdx|ova)$/, '');
-		const sums = path.endsWith(endings.sums) ? path : `${stem}${endings.sums}`;
-		const {signer, files} = await verifyArtefact(sums, values.signers);
+		const isSums = path.endsWith(endings.sums);
+		const sums = isSums ? path : `${stem}${endings.sums}`;
+		const {signer, files} = await verifyArtefact(sums, values.signers, isSums ? undefined : basename(path));
 		if (values.json) out.write(`${JSON.stringify({sums, signer: signer ?? null, files}, undefined, '\t')}\n`);
 		else
 			out.write(

@@ -67,6 +67,17 @@ export function checkFacts(sections: Sections): FalseFact[] {
 			'microcode is in the component non-free-firmware; add it to debian.components, or set machine.microcode: []';
 		faults.push({path: ['machine', 'microcode'], message});
 	}
+	if (debian?.lock !== undefined && sections.install?.method === 'debian-installer')
+		faults.push({
+			path: ['debian', 'lock'],
+			message: 'is for method: image; debian-installer is pinned by debian.installerLock',
+		});
+	if (debian?.lock !== undefined && debian.mirror === undefined)
+		faults.push({
+			path: ['debian', 'lock'],
+			message:
+				"pins the medium to the byte, and the machine's apt sources are on it; say debian.mirror, which else is this workstation's",
+		});
 	if (identity) faults.push(...checkUsers(identity));
 	if (network) faults.push(...checkNetwork(network));
 	if (firewall) faults.push(...checkFirewall(firewall, network));

@@ -78,6 +78,21 @@ const table: [title: string, yaml: string, fault: string | RegExp][] = [
 		'p.yaml:2:27: error: install.disk.minSize: expected a size such as 20G (powers of 1024) or 500GB (powers of 1000)\n 2 | install: {disk: {minSize: 20 gigs}}\n   |                           ^^^^^^^',
 	],
 	[
+		'a golden image with a name, a network, and a key that is not said',
+		`${whole.replace('identity: {hostname: node, users: [{name: admin, sshKeys: [', 'identity: {hostname: node, users: [{name: x, sshKeys: auto}, {name: admin, sshKeys: [')}image: {}\nnetwork: {links: {mgmt: {addresses: dhcp}}, management: mgmt}\nhardening: {}\n`,
+		/identity\.hostname: a golden image has no name[\s\S]*users\[0\]\.sshKeys: opens every clone[\s\S]*network: a golden image has no section network[\s\S]*hardening\.recovery: all clones/,
+	],
+	[
+		'a golden image with a secret, a cluster, and a file that it would have to fetch',
+		`${whole.replace('hostname: node, ', '')}image: {}\nkubernetes: {role: server, cluster: home, binary: {asset: {url: "https://mirror.example/k3s", sha256: ${'a'.repeat(64)}}}, registries: {x: {secret: {env: X}}}}\n`,
+		/kubernetes\.cluster: the clones' seeds[\s\S]*kubernetes\.binary: a golden image is whole[\s\S]*registries\.x: a golden image is shared/,
+	],
+	[
+		'a machine without a name, without users, and of no cluster',
+		`${whole.replace(/identity.*\n/, 'identity: {}\n')}kubernetes: {role: server, binary: {asset: {file: k3s}}}\n`,
+		/identity\.hostname: is missing[\s\S]*identity\.users: is missing or empty[\s\S]*kubernetes\.cluster: is missing/,
+	],
+	[
 		'an empty selector',
 		whole.replace('minSize: 16G', ''),
 		/2:17: error: install\.disk: the selector is empty and would match any disk/,

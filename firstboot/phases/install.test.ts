@@ -185,6 +185,12 @@ test('under UEFI GRUB goes to the ESP and the removable path, under BIOS to the 
 			'chroot /target grub-install --target=x86_64-efi --efi-directory=/boot/efi --bootloader-id=debian --force-extra-removable',
 		),
 	);
+	const both = {...config, firmware: 'both' as const};
+	const grubs = (steps: string[]) =>
+		steps.flatMap(line => / grub-install --target=(\S+).*?( --no-nvram)?$/.exec(line)?.slice(1).join('') ?? []);
+	t.deepEqual(grubs(commandsOf(await bootloader.plan(both, machine({})))), ['x86_64-efi', 'i386-pc']);
+	const underBios = machine({'ls /sys/firmware': 'acpi\n'});
+	t.deepEqual(grubs(commandsOf(await bootloader.plan(both, underBios))), ['x86_64-efi --no-nvram', 'i386-pc']);
 	const bios = commandsOf(await bootloader.plan(config, machine({'ls /sys/firmware': 'acpi\n'})));
 	t.true(bios.includes(`chroot /target grub-install --target=i386-pc ${device}`));
 	t.false(bios.some(command => command.includes('efivarfs')));
