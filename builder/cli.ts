@@ -66,6 +66,8 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
 		abort.abort();
 	});
 }
+// An ordinary user's shell does not look where Debian keeps sfdisk, debugfs, dnsmasq and nft.
+process.env['PATH'] = `${process.env['PATH'] ?? ''}:/usr/sbin:/sbin`;
 process.umask(0o022); // a user namespace's root must read what is put together for it
 process.stdout.on('error', () => process.exit(0)); // the reader of a pipe has gone
 

@@ -28,7 +28,6 @@ export const traces = [
 		'/etc/nvme/hostnqn',
 		'/etc/popularity-contest.conf',
 	],
-	...['/etc/ssl/private/ssl-cert-snakeoil.key', '/etc/ssl/certs/ssl-cert-snakeoil.pem', '/etc/bind/rndc.key'],
 	...['/var/lib/dbus/machine-id', '/var/lib/systemd/random-seed', '/var/lib/systemd/credential.secret'],
 	...['/var/lib/systemd/network/*', '/var/lib/systemd/timers/*', '/var/lib/dhcp/*', '/var/lib/cloud/*'],
 	...['/var/lib/apt/lists/*_*', '/var/cache/apt/*.bin', '/var/cache/apt/archives/*.deb', '/var/cache/bringup/*'],

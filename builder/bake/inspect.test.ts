@@ -35,7 +35,12 @@ test('a disk is looked into without root and without a mount', async t => {
 });
 
 const traces: [what: string, files: Record<string, string>, message: RegExp][] = [
-	['a host key', {'/etc/machine-id': '', '/etc/ssh/ssh_host_rsa_key': 'x'}, /holds \/etc\/ssh\/ssh_host_rsa_key$/],
+	['a host key', {'/etc/machine-id': '', '/etc/ssh/ssh_host_rsa_key': 'x'}, /share: \/etc\/ssh\/ssh_host_rsa_key;/],
+	[
+		'the key of some package',
+		{'/etc/machine-id': '', '/etc/x/y.pem': 'a\n-----BEGIN EC PRIVATE KEY-----\nAAAA\n'},
+		/share: \/etc\/x\/y\.pem;/,
+	],
 	['a log in a folder', {'/etc/machine-id': '', '/var/log/apt/term.log': 'x'}, /\/var\/log\/apt\/term\.log/],
 	['a seed of randomness', {'/etc/machine-id': '', '/var/lib/systemd/random-seed': 'x'}, /random-seed/],
 	['the history of a shell', {'/etc/machine-id': '', '/home/me/.bash_history': 'x'}, /\.bash_history/],

@@ -1,7 +1,7 @@
-import {readFile, writeFile} from 'node:fs/promises';
+import {mkdir, readdir, readFile, rm, writeFile} from 'node:fs/promises';
 import {join} from 'node:path';
 import {logs, traces} from '../../firstboot/sequence.ts';
-import {run} from '../run.ts';
+import {run, UserError} from '../run.ts';
 
 /** What lies at a path of the image. */
 interface Entry {
@@ -82,9 +82,28 @@ export function findTraces(entries: readonly Entry[]): string[] {
 	];
 }
 
+/** Files below /etc that hold a private key: whatever package made it, all clones would have it. */
+async function findKeys(root: string, work: string): Promise<string[]> {
+	const copy = join(work, 'inspected');
+	await mkdir(copy);
+	await run(['debugfs', '-R', `rdump /etc "${copy}"`, root]);
+	const names = await readdir(copy, {recursive: true, withFileTypes: true});
+	const keys: string[] = [];
+	for (const entry of names.filter(one => one.isFile())) {
+		const path = join(entry.parentPath, entry.name);
+		if (/^-----BEGIN [A-Z ]*PRIVATE KEY-----$/m.test(await readFile(path, 'latin1')))
+			keys.push(path.slice(copy.length));
+	}
+	await rm(copy, {recursive: true});
+	return keys.sort();
+}
+
 /** Looks at a sealed disk from outside. Throws when clones of it would share what they must not. */
 export async function inspectSeal(root: string, work: string): Promise<void> {
 	const entries = [...(await listBelow(root, work)), ...(await listFolders(root, ['/etc'], work))];
-	const left = findTraces(entries);
-	if (left.length > 0) throw new Error(`the image is not sealed; it holds ${left.join(', ')}`);
+	const left = [...new Set([...findTraces(entries), ...(await findKeys(root, work))])];
+	if (left.length > 0)
+		throw new UserError(
+			`the image holds what its clones would share: ${left.join(', ')}; leave out the package that makes it (debian.packages)`,
+		);
 }
