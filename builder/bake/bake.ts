@@ -10,7 +10,7 @@ import type {PartsOptions} from '../build/parts.ts';
 import {withFolder} from '../folder.ts';
 import type {CompleteProfile} from '../profile/complete.ts';
 import type {FileTree} from '../render/tree.ts';
-import {checkPrograms, run, UserError} from '../run.ts';
+import {checkPrograms, run, UsageError, UserError} from '../run.ts';
 import {attest, checkKey, endings, type Signing, sign, verifyArtefact} from './attest.ts';
 import {type Artefact, makeFormats} from './formats.ts';
 import {findRoot, inspectSeal, readFromRoot} from './inspect.ts';
@@ -114,9 +114,10 @@ async function makeSealed(profile: CompleteProfile, iso: string, disk: string, b
 	});
 }
 
-function imageOf({fields: {image}, name}: CompleteProfile): Image {
+/** The section image. Throws a UsageError where the profile is of a machine. */
+export function imageOf({fields: {image}, name}: CompleteProfile): Image {
 	if (image) return image;
-	throw new UserError(`the profile ${name} is of a machine, and not of a golden image: it has no section image`);
+	throw new UsageError(`the profile ${name} is of a machine, and not of a golden image: it has no section image`);
 }
 
 /** The first format that a virtual machine here boots from: the very file that is published, where there is one. */

@@ -2,7 +2,7 @@ import {resolve} from 'node:path';
 import {parseArgs} from 'node:util';
 import {makeProgress} from '../progress.ts';
 import {renderTree} from '../render/tree.ts';
-import type {CliCommand} from './command.ts';
+import {type CliCommand, load} from './command.ts';
 import {buildHelp, buildOptions, prepareBuild} from './prepare.ts';
 
 export const bake: CliCommand = {
@@ -25,7 +25,8 @@ ${buildHelp}`,
 		const began = performance.now();
 		const progress = makeProgress(surroundings.err, values.quiet ?? false);
 		const {prepareOutput} = await import('../build/build.ts');
-		const {bakeImage} = await import('../bake/bake.ts');
+		const {bakeImage, imageOf} = await import('../bake/bake.ts');
+		imageOf((await load(values.profile, surroundings)).profile); // before a key or a code is made for it
 		const place = {
 			default: ({name}: {name: string}) => resolve('out', name),
 			check: (out: string) => prepareOutput(`${out}.iso`),
