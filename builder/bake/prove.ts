@@ -8,7 +8,7 @@ import type {Login, Machine} from '../boot/machine.ts';
 import type {DiskOptions, Firmware} from '../boot/qemu.ts';
 import type {CompleteProfile} from '../profile/complete.ts';
 import type {Update} from '../progress.ts';
-import {run} from '../run.ts';
+import {run, UserError} from '../run.ts';
 import type {Artefact} from './formats.ts';
 import {type Bench, failure, listFirmwares, withMachine} from './machines.ts';
 import {type SeedFormat, writeSeedIso} from './seed.ts';
@@ -76,7 +76,7 @@ async function readIdentity(machine: Machine, login: Login): Promise<Identity> {
 }
 
 function expect(right: boolean, what: string): void {
-	if (!right) throw new Error(`a clone is not what it should be: ${what}`);
+	if (!right) throw new UserError(`a clone is not what it should be: ${what}`);
 }
 
 /** Waits until a clone is provisioned, and looks at all that is its own. */
@@ -147,7 +147,13 @@ function compare(first: readonly Identity[], second: readonly Identity[]): strin
 	const shared = a.hostKeys.filter(key => b.hostKeys.includes(key));
 	expect(a.hostKeys.length >= 3 && shared.length === 0, `both clones have the same host key: ${shared.join(', ')}`);
 	for (const [index, one] of second.entries())
-		expect(isDeepStrictEqual(one, first[index]), `${one.hostname} is another machine at its second boot`);
+		for (const name of ['hostname', 'machineId', 'clientIds', 'hostKeys'] as const) {
+			const [was, is] = [first[index]?.[name], one[name]];
+			expect(
+				isDeepStrictEqual(was, is),
+				`${one.hostname} has another ${name} at its second boot: ${is}, and before ${was}`,
+			);
+		}
 	return ['names, machine-ids, host keys and DHCP identities differ', 'a second boot keeps them'];
 }
 

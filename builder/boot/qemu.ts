@@ -162,9 +162,10 @@ export function listQemuArguments(options: MachineOptions): Command {
 		...['-smp', '2', '-m', String(options.memory), '-nodefaults', '-vga', 'std', '-rtc', 'base=utc'],
 		...listIdentity(options),
 		...['-device', 'qemu-xhci,id=xhci', '-device', 'virtio-rng-pci'],
-		...listDrives(options),
+		// Before the drives: what a DHCP server knows a link by depends on its slot (networkd's IAID), whatever disks there are.
 		...listFirstCard(options),
 		...(options.wires ?? []).flatMap(listWire),
+		...listDrives(options),
 		...['-qmp', `unix:${join(folder, 'qmp.sock')},server=on,wait=off`],
 		...display,
 		...(options.kernel
