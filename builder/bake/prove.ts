@@ -1,7 +1,8 @@
 import {randomUUID} from 'node:crypto';
-import {readFile} from 'node:fs/promises';
+import {readFile, rm, stat} from 'node:fs/promises';
 import {createServer} from 'node:net';
 import {join} from 'node:path';
+import {setTimeout as sleep} from 'node:timers/promises';
 import {isDeepStrictEqual} from 'node:util';
 import {parseSize, renderSeed} from '../../firstboot/sequence.ts';
 import type {Login, Machine} from '../boot/machine.ts';
@@ -102,6 +103,14 @@ async function checkClone(machine: Machine, login: Login, clone: Clone, bytes: n
 	return identity;
 }
 
+async function waitForSocket(path: string): Promise<void> {
+	for (let tries = 0; tries < 300; tries++) {
+		if (await stat(path).catch(() => undefined)) return;
+		await sleep(100);
+	}
+	throw new Error(`QEMU did not open ${path} within 30 s`);
+}
+
 /** Starts both clones at once and does something with them. */
 async function withClones<T>(
 	clones: readonly [Clone, Clone],
@@ -112,6 +121,7 @@ async function withClones<T>(
 	use: (machines: [Machine, Login][]) => Promise<T>,
 ): Promise<T> {
 	const socket = join(bench.work, 'wire.sock');
+	await rm(socket, {force: true});
 	const ports = [await findPort(), await findPort()];
 	const start = <R>(index: 0 | 1, then: (machine: Machine) => Promise<R>) => {
 		const {name, firmware, buses, disk: path, iso, macs, uuid} = clones[index];
@@ -128,14 +138,15 @@ async function withClones<T>(
 		return withMachine({...given, wires, uuid, memory}, bench, then);
 	};
 	const login = {user: 'proof', key};
-	return start(0, first =>
-		start(1, second =>
+	return start(0, async first => {
+		await waitForSocket(socket); // who connects before it is there is without a wire for good
+		return start(1, second =>
 			use([
 				[first, login],
 				[second, login],
 			]),
-		),
-	);
+		);
+	});
 }
 
 /** Throws unless the two are different machines, and each the same at both boots. */
