@@ -3,6 +3,7 @@ import {join, resolve} from 'node:path';
 import {gunzipSync} from 'node:zlib';
 import test from 'ava';
 import {run} from '../builder/run.ts';
+import {findNamed} from './roads.ts';
 import {buildIso, folder} from './vm.ts';
 
 const own = resolve(folder, 'installer-medium');
@@ -102,4 +103,10 @@ test('the initramfs has the preseed, what finds the medium, and a Node.js that r
 		t.regex(await inside(program, '--version'), /\d/, program);
 	const machine = JSON.parse(await readFile(join(small, 'etc/bringup/machine.json'), 'utf8'));
 	t.is(machine.install.method, 'debian-installer');
+});
+
+test('what the two roads leave different is read out of its page, and nothing else of that page', async t => {
+	const named = findNamed(await readFile('docs/installer.md', 'utf8'));
+	for (const name of ['grub-pc-bin', '/etc/fstab', '/media/cdrom0']) t.true(named.has(name), name);
+	for (const name of ['build-iso', 'lsblk', 'what']) t.false(named.has(name), name);
 });

@@ -56,3 +56,9 @@ export function compare(one: Installed, other: Installed): Record<string, {only:
 	});
 	return Object.fromEntries(differences.filter(([, {only, missing}]) => only.length + missing.length > 0));
 }
+
+/** What docs/installer.md names as different: the words of the first column of its tables. */
+export function findNamed(text: string): ReadonlySet<string> {
+	const cells = text.split('\n').flatMap(line => /^\| (`[^|]*) \|/.exec(line)?.[1] ?? []);
+	return new Set(cells.flatMap(cell => [...cell.matchAll(/`([^`]+)`/g)].map(([, word = '']) => word)));
+}
