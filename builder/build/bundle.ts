@@ -9,6 +9,7 @@ import {packageFolder} from '../paths.ts';
 export async function buildBundle(): Promise<string> {
 	const result = await build({
 		entryPoints: [join(packageFolder, 'dist/firstboot/main.js')],
+		absWorkingDir: packageFolder, // else names of modules in it depend on where the command was given
 		bundle: true,
 		platform: 'node',
 		format: 'cjs',
