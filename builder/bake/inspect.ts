@@ -88,6 +88,7 @@ async function findKeys(root: string, work: string): Promise<string[]> {
 	await mkdir(copy);
 	await run(['debugfs', '-R', `rdump /etc "${copy}"`, root]);
 	const names = await readdir(copy, {recursive: true, withFileTypes: true});
+	if (names.length === 0) throw new Error('debugfs gave nothing of /etc: what is in it is not known');
 	const keys: string[] = [];
 	for (const entry of names.filter(one => one.isFile())) {
 		const path = join(entry.parentPath, entry.name);

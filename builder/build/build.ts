@@ -117,7 +117,7 @@ export async function writeMedium(medium: Medium, log: string, options: BuildOpt
 			const contents = await medium.layOut(work);
 			const command = listIsoArguments(medium.base, contents, temporary, medium.firmware, medium.epoch);
 			const onProgress = (text: string) => update(text, Number.parseFloat(text) / 100);
-			await Promise.all([writeIso(command, log, onProgress, signal), medium.verify()]);
+			await Promise.all([writeIso(command, medium.epoch, log, onProgress, signal), medium.verify()]);
 			await chmod(temporary, secrets.size > 0 ? 0o600 : 0o644);
 			const digest = await digestFile(temporary);
 			update(`${((await stat(temporary)).size / 1e6).toFixed(0)} MB`);

@@ -49,9 +49,10 @@ export function listIsoArguments(
 	];
 }
 
-/** Writes the ISO. Throws xorriso's ProgramError. */
+/** Writes the ISO, with the identifiers of its partition table made of the epoch and not at random. Throws xorriso's ProgramError. */
 export async function writeIso(
 	command: Command,
+	epoch: number,
 	log: string,
 	onProgress: (text: string) => void,
 	signal?: AbortSignal,
@@ -60,5 +61,5 @@ export async function writeIso(
 		const done = /([\d.]+)% done/.exec(line)?.[1];
 		if (done) onProgress(`${done} %`);
 	};
-	await runLong(command, {log, onLine, signal});
+	await runLong(command, {env: {SOURCE_DATE_EPOCH: String(epoch)}, log, onLine, signal});
 }

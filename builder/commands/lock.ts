@@ -20,7 +20,7 @@ export const lock: CliCommand = {
   --cache DIR      where downloads are kept (default: $XDG_CACHE_HOME/bringup)
 
 Asks the archive, and writes name, version, digest and size of every package, the digests of the assets, and the date
-of all files. A build from a lock is the same to the byte, wherever and whenever it is made. The installed machine is
+of all files. A build from a lock by the same tools is the same to the byte, whenever it is made. The installed machine is
 not bound by it: its updates come from Debian as ever. What differs from the lock before is printed.
 `,
 	async run(argv, surroundings) {
