@@ -1,7 +1,8 @@
-import {readFile} from 'node:fs/promises';
+import {readdir, readFile} from 'node:fs/promises';
 import {join} from 'node:path';
+import {setTimeout as sleep} from 'node:timers/promises';
 import test from 'ava';
-import {run} from '../builder/run.ts';
+import {run, start} from '../builder/run.ts';
 import {folder, makeAssets, writeEvidence, xdgCache} from './vm.ts';
 
 interface ImageManifest {
@@ -24,6 +25,37 @@ test.before('what the profiles bring is there', async () => {
 	);
 });
 
+/** The processes in whose command a text is. */
+async function listProcesses(text: string): Promise<string[]> {
+	const pids = (await readdir('/proc')).filter(name => /^\d+$/.test(name));
+	const commands = await Promise.all(pids.map(pid => readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '')));
+	return commands.filter(command => command.includes(text)).map(command => command.replaceAll('\0', ' '));
+}
+
+async function waitUntil(what: string, seconds: number, right: () => Promise<boolean>): Promise<void> {
+	for (const end = Date.now() + seconds * 1000; !(await right()); await sleep(200))
+		if (Date.now() > end) throw new Error(`${what}: not within ${seconds} s`);
+}
+
+test.serial('a bake that is killed outright leaves no machine and no image; the next run sweeps up', async t => {
+	t.timeout(30 * 60_000);
+	const out = join(folder, 'guest');
+	const bake = start(['node', 'dist/builder/cli.js', 'bake', '--profile', 'guest', '--out', out]);
+	const readSerial = async () => {
+		const [work] = (await readdir(folder)).filter(name => name.startsWith('.bringup-'));
+		return readFile(join(folder, work ?? '', 'install/serial.log'), 'utf8').catch(() => '');
+	};
+	await waitUntil('the machine partitions its disk', 1500, async () => /phase partition/.test(await readSerial()));
+	t.is((await listProcesses(`${folder}/.bringup-`)).length, 1);
+	bake.kill('SIGKILL');
+	await bake.ended;
+	await waitUntil('its machine has ended', 10, async () => (await listProcesses(`${folder}/.bringup-`)).length === 0);
+	t.deepEqual(
+		(await readdir(folder)).filter(name => /^guest\.(qcow2|image|cdx|intoto)/.test(name)),
+		[],
+	);
+});
+
 for (const [name, profile] of [
 	['guest', 'guest'],
 	['container-host', 'ovmf-tests/profiles/container-host.yaml'],
@@ -35,6 +67,8 @@ for (const [name, profile] of [
 		const out = join(folder, name);
 		const key = join(folder, 'images-key');
 		await bringup('bake', '--profile', profile, '--out', out, '--sign', key);
+		const left = (await readdir(folder)).filter(file => file.startsWith('.bringup-'));
+		t.deepEqual(left, []);
 		const manifest = JSON.parse(await readFile(`${out}.image.json`, 'utf8')) as ImageManifest;
 		t.log(`accelerator: ${manifest.accelerator}`);
 		for (const [stage, seconds] of Object.entries(manifest.seconds)) t.log(`${stage}: ${seconds} s`);

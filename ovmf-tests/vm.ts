@@ -1,5 +1,4 @@
 import {copyFile, mkdir, rm, writeFile} from 'node:fs/promises';
-import {type AddressInfo, createServer} from 'node:net';
 import {homedir} from 'node:os';
 import {join, resolve} from 'node:path';
 import type {ExecutionContext} from 'ava';
@@ -7,6 +6,8 @@ import {type Login, type Machine, makeDisk, startMachine} from '../builder/boot/
 import type {DiskOptions, Firmware, MachineOptions} from '../builder/boot/qemu.ts';
 import {run} from '../builder/run.ts';
 import {makeWebImage} from './web-image.ts';
+
+export {findPort} from '../builder/boot/machine.ts';
 
 /** Where artefacts and machines of the tests are. */
 export const folder = resolve('out/test');
@@ -90,15 +91,6 @@ export const failure = /FAILED in phase|Kernel panic|emergency mode/;
 
 /** Nor debian-installer: over each question its text frontend puts the title, underlined; nobody would answer. */
 export const question = new RegExp(`${failure.source}|^-{4,}$`, 'm');
-
-/** A TCP port of 127.0.0.1 that nobody uses. */
-export async function findPort(): Promise<number> {
-	const server = createServer();
-	await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve));
-	const {port} = server.address() as AddressInfo;
-	await new Promise(resolve => server.close(resolve));
-	return port;
-}
 
 /** An empty disk for a test. */
 export async function makeTestDisk(name: string, size: string, format: 'raw' | 'qcow2' = 'qcow2'): Promise<string> {

@@ -1,11 +1,10 @@
 import {randomUUID} from 'node:crypto';
 import {readFile, rm, stat} from 'node:fs/promises';
-import {createServer} from 'node:net';
 import {join} from 'node:path';
 import {setTimeout as sleep} from 'node:timers/promises';
 import {isDeepStrictEqual} from 'node:util';
 import {parseSize, renderSeed} from '../../firstboot/sequence.ts';
-import type {Login, Machine} from '../boot/machine.ts';
+import {findPort, type Login, type Machine} from '../boot/machine.ts';
 import type {DiskOptions, Firmware} from '../boot/qemu.ts';
 import type {CompleteProfile} from '../profile/complete.ts';
 import type {Update} from '../progress.ts';
@@ -38,14 +37,6 @@ interface Identity {
 	hostKeys: readonly string[];
 	/** What DHCP servers know it by. */
 	clientIds: string;
-}
-
-async function findPort(): Promise<number> {
-	const server = createServer();
-	await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve));
-	const {port} = server.address() as {port: number};
-	await new Promise(resolve => server.close(resolve));
-	return port;
 }
 
 /** Disk and seed of a clone, as whoever takes the image would make them. */

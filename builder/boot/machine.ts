@@ -1,4 +1,5 @@
 import {access, chmod, copyFile, mkdir, open, readFile, rm, writeFile} from 'node:fs/promises';
+import {createServer} from 'node:net';
 import {join} from 'node:path';
 import {setTimeout as sleep} from 'node:timers/promises';
 import {run, type Started, start, UserError} from '../run.ts';
@@ -152,6 +153,15 @@ export async function runInteractive(given: Omit<MachineOptions, 'accelerator'>,
 	signal.addEventListener('abort', () => qemu.kill('SIGTERM'));
 	const {exitCode} = await qemu.ended;
 	if (exitCode !== 0 && !signal.aborted) throw new UserError(`QEMU has ended with ${exitCode}`);
+}
+
+/** A TCP port of 127.0.0.1 that nobody uses. */
+export async function findPort(): Promise<number> {
+	const server = createServer();
+	await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve));
+	const {port} = server.address() as {port: number};
+	await new Promise(resolve => server.close(resolve));
+	return port;
 }
 
 /** Makes an empty disk that takes space only as it is filled. Size as qemu-img takes it: 20G. */
