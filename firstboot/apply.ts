@@ -7,7 +7,11 @@ import {fetchFile} from './fetch.ts';
 import type {Command, Listed, Probe, Step} from './phase.ts';
 import type {Door} from './run.ts';
 
-const environment = {LC_ALL: 'C.UTF-8', PATH: '/usr/sbin:/usr/bin:/sbin:/bin'};
+const environment = {
+	LC_ALL: 'C.UTF-8',
+	PATH: '/usr/sbin:/usr/bin:/sbin:/bin',
+	SYSTEMCTL_SKIP_SYSV: '1', // a unit's links in /etc/rc?.d are nobody's, and cost two more reloads of systemd
+};
 
 /** A program that failed on the machine: which, and its last lines. */
 export class CommandError extends Error {

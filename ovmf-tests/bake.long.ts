@@ -1,8 +1,8 @@
-import {readdir, readFile} from 'node:fs/promises';
-import {join} from 'node:path';
+import {readdir, readFile, writeFile} from 'node:fs/promises';
+import {join, resolve} from 'node:path';
 import {setTimeout as sleep} from 'node:timers/promises';
 import test from 'ava';
-import {run, start} from '../builder/run.ts';
+import {ProgramError, run, start} from '../builder/run.ts';
 import {folder, makeAssets, writeEvidence, xdgCache} from './vm.ts';
 
 interface ImageManifest {
@@ -55,6 +55,23 @@ test.serial('a bake that is killed outright leaves no machine and no image; the 
 		[],
 	);
 });
+
+test.serial(
+	'an image that is too small for what it shall hold says so, with the serial log and the screen',
+	async t => {
+		t.timeout(30 * 60_000);
+		const [profile, out] = [join(folder, 'too-small.yaml'), join(folder, 'too-small')];
+		await writeFile(profile, `schema: 1\nextends: ${resolve('profiles/guest.yaml')}\nimage: {size: 1300M}\n`);
+		const error = await t.throwsAsync(bringup('bake', '--profile', profile, '--out', out), {instanceOf: ProgramError});
+		t.log(error?.output.slice(-1500));
+		t.regex(error?.output ?? '', /No space left on device/);
+		t.deepEqual((await readdir(join(`${out}.evidence`, 'install'))).sort(), ['qemu.txt', 'screen.png', 'serial.log']);
+		t.deepEqual(
+			(await readdir(folder)).filter(name => /^too-small\.(qcow2|image|cdx|intoto)/.test(name)),
+			[],
+		);
+	},
+);
 
 for (const [name, profile] of [
 	['guest', 'guest'],

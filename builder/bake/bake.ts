@@ -1,4 +1,5 @@
 import {readFile, rename, rm, statfs} from 'node:fs/promises';
+import {freemem} from 'node:os';
 import {basename, dirname, join} from 'node:path';
 import {type Image, parseSize} from '../../firstboot/sequence.ts';
 import {findAccelerator} from '../boot/accel.ts';
@@ -15,7 +16,7 @@ import {attest, checkKey, endings, type Signing, sign, verifyArtefact} from './a
 import {type Artefact, makeFormats} from './formats.ts';
 import {findRoot, inspectSeal, readFromRoot} from './inspect.ts';
 import {type Bench, listFirmwares, runToEnd, withMachine} from './machines.ts';
-import {proveImage} from './prove.ts';
+import {memoryOf, proveImage} from './prove.ts';
 import {readRecipe} from './recipe.ts';
 import {makeSbom} from './sbom.ts';
 
@@ -42,15 +43,20 @@ export interface ImageManifest extends Manifest {
 /** The programs that a bake runs beside those of a build. */
 const programs = ['qemu-system-x86_64', 'qemu-img', 'sfdisk', 'debugfs', 'ssh', 'ssh-keygen', 'xorriso'];
 
-/** Throws before anything slow when the folder has no room for the disk and the image. */
-async function checkRoom({size}: Image, folder: string): Promise<void> {
+/** Throws before anything slow when there is no room for the disk and the image, or no memory for the two clones. */
+async function checkRoom(profile: CompleteProfile, folder: string): Promise<void> {
 	const {bavail, bsize} = await statfs(folder);
-	const [needed, free] = [parseSize(size), bavail * bsize];
-	if (free >= needed) return;
+	const [needed, free] = [parseSize(imageOf(profile).size), bavail * bsize];
 	const inGiB = (bytes: number) => (bytes / 2 ** 30).toFixed(1);
-	throw new UserError(
-		`${folder} has ${inGiB(free)} GiB free, and a bake may take ${inGiB(needed)} (image.size); free some, or choose another place with --out`,
-	);
+	if (free < needed)
+		throw new UserError(
+			`${folder} has ${inGiB(free)} GiB free, and a bake may take ${inGiB(needed)} (image.size); free some, or choose another place with --out`,
+		);
+	const [memory, available] = [2 * memoryOf(profile.fields) * 2 ** 20, freemem()];
+	if (available < memory)
+		throw new UserError(
+			`this workstation has ${inGiB(available)} GiB of memory free, and two machines at once need ${inGiB(memory)}; end what takes it, or bake elsewhere`,
+		);
 }
 
 /** Boots the medium on the empty disk, until the installed system would boot. */
@@ -139,7 +145,7 @@ export async function bakeImage(
 	const image = imageOf(profile);
 	await checkPrograms(programs, searchPath);
 	if (options.signing) await checkKey(options.signing, dirname(out));
-	await checkRoom(image, dirname(out));
+	await checkRoom(profile, dirname(out));
 	const iso = `${out}.iso`;
 	const {buildId} = await buildIso(profile, tree, {...options, iso});
 	const {digest: recipe} = await readRecipe(profile, tree, options);

@@ -39,6 +39,9 @@ interface Identity {
 	clientIds: string;
 }
 
+/** Of a clone, in MiB. */
+export const memoryOf = ({kubernetes}: CompleteProfile['fields']) => (kubernetes ? 2048 : 1024);
+
 /** Disk and seed of a clone, as whoever takes the image would make them. */
 async function makeClone(image: string, format: string, bytes: number, clone: Clone, key: string): Promise<void> {
 	await run(['qemu-img', 'create', '-q', '-f', 'qcow2', '-b', image, '-F', format, clone.disk, String(bytes)]);
@@ -192,7 +195,7 @@ export async function proveImage(
 	const publicKey = (await readFile(`${key}.pub`, 'utf8')).trim();
 	for (const one of clones) await makeClone(image.path, image.format, grown, one, publicKey);
 	const boot = (time: 0 | 1) =>
-		withClones(clones, profile.fields.kubernetes ? 2048 : 1024, time, key, bench, async machines => {
+		withClones(clones, memoryOf(profile.fields), time, key, bench, async machines => {
 			update(`two clones boot${time === 0 ? '' : ' again'}`, time / 2);
 			const identities = await Promise.all(
 				machines.map(([machine, login], index) => checkClone(machine, login, clones[index] as Clone, size)),
