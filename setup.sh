@@ -43,6 +43,9 @@ test systemd-analyze systemd checks the rendered units
 test virt-xml-validate libvirt-clients checks the definitions of domains, networks and pools
 test xmllint libxml2-utils does it for virt-xml-validate
 test /usr/sbin/nft nftables checks the rules against spoofing
+test gpg gpg signs the archive of a test
+test gpg-agent gpg-agent keeps its key
+test /usr/lib/python3/dist-packages/jsonschema/__main__.py python3-jsonschema checks SBOMs against CycloneDX's schema
 test /usr/sbin/dnsmasq dnsmasq-base checks what bringup serve gives it
 ROWS
 }

@@ -94,7 +94,7 @@ for (const [name, profile] of [
 		t.true(manifest.proof.includes('a second boot keeps them'));
 		await run(['qemu-img', 'check', '-q', `${out}.qcow2`]);
 
-		// By programs that are not ours: digests, signature, and that the SBOM names the very packages.
+		// By programs that are not ours: digests, signature, and the form of the SBOM; and that it names the very packages.
 		await run(['sha256sum', '--check', '--strict', '--quiet', `${name}.image.sha256`], {cwd: folder});
 		const signers = join(folder, 'signers');
 		await run(['tee', signers], {input: `images@example.org ${await readFile(`${key}.pub`, 'utf8')}`});
@@ -102,6 +102,9 @@ for (const [name, profile] of [
 		await run(['ssh-keygen', ...verify, '-s', `${out}.image.sha256.sig`], {
 			input: await readFile(`${out}.image.sha256`, 'utf8'),
 		});
+		const schemas = resolve('node_modules/@cyclonedx/cyclonedx-library/res/schema');
+		const schema = ['--base-uri', `file://${schemas}/`, join(schemas, 'bom-1.6.SNAPSHOT.schema.json')];
+		await run(['/usr/bin/python3', '-m', 'jsonschema', '--instance', `${out}.cdx.json`, ...schema]);
 		const sbom = JSON.parse(await readFile(`${out}.cdx.json`, 'utf8')) as {
 			components: {name: string; version: string}[];
 		};

@@ -1,0 +1,155 @@
+/** `npm run bench:peers`: the golden image `guest`, and the same packages by Debian's own makers of images, side by side in one run: how long it takes, how large it is, how soon it is at its login. Needs root, as they do. JSON to out/bench-peers.json, a table to the screen. */
+import {cp, mkdir, readdir, readFile, rm, stat, writeFile} from 'node:fs/promises';
+import {basename, join, resolve} from 'node:path';
+import {findAccelerator} from '../builder/boot/accel.ts';
+import {findPort, startMachine} from '../builder/boot/machine.ts';
+import {run, runLong, start} from '../builder/run.ts';
+import {readMirrors} from '../builder/workstation.ts';
+import {userCache} from './vm.ts';
+
+const folder = resolve('out/bench-peers');
+const recipes = resolve('ovmf-tests/peers');
+const say = (line: string) => process.stdout.write(`${line}\n`);
+
+/** Seconds and bytes of one way to make the image. */
+interface Figures {
+	/** Packages at hand, nothing else. */
+	first: number;
+	/** With one text in the image changed, and whatever the tool keeps from before. */
+	changed: number;
+	size: number;
+	/** From power-on to `login:` on the serial port, under BIOS. */
+	login: number;
+}
+
+async function time(work: () => Promise<unknown>): Promise<number> {
+	const since = performance.now();
+	await work();
+	return (performance.now() - since) / 1000;
+}
+
+/** Boots an image as it is, without a seed. */
+async function bootToLogin(name: string, image: string): Promise<number> {
+	const disk = {path: image, format: 'qcow2', bus: 'virtio', serial: 'PEER'} as const;
+	const options = {memory: 1024, mac: '52:54:00:62:75:01', isolated: true, snapshot: true, firmware: 'bios'} as const;
+	const machine = await startMachine({...options, folder: join(folder, `${name}.machine`), disks: [disk]});
+	try {
+		return await time(() => machine.waitFor(/login: /, 1200, /Kernel panic/));
+	} finally {
+		await machine.cut();
+	}
+}
+
+/** Keeps what the archive gives, so that no download is measured: Debian's apt-cacher-ng, for this run and on loopback alone. Gives what ends it. */
+async function startProxy(port: number): Promise<() => Promise<unknown>> {
+	const own = join(folder, 'proxy');
+	await mkdir(join(own, 'cache'), {recursive: true});
+	const paths = `CacheDir: ${own}/cache\nLogDir: ${own}\nSocketPath: ${own}/socket\nPidFile: ${own}/pid\n`;
+	await writeFile(join(own, 'acng.conf'), `${paths}BindAddress: 127.0.0.1\nPort: ${port}\nForeGround: 1\n`);
+	const proxy = start(['apt-cacher-ng', '-c', own]);
+	return () => {
+		proxy.kill('SIGTERM');
+		return proxy.ended;
+	};
+}
+
+interface Manifest {
+	packages: {name: string}[];
+	seconds: Record<string, number>;
+}
+
+/** By bringup; how long its proof takes, which nobody else has, is on its own. */
+async function benchOwn(): Promise<Figures & {prove: number; packages: readonly string[]}> {
+	const cache = join(folder, 'cache');
+	await mkdir(cache, {recursive: true});
+	for (const part of ['packages', 'apt'])
+		await cp(join(userCache, part), join(cache, part), {recursive: true, preserveTimestamps: true}).catch(() => {});
+	const [profile, out] = [join(folder, 'peer.yaml'), join(folder, 'bringup')];
+	const write = (text: string) =>
+		writeFile(profile, `schema: 1\nextends: ${resolve('profiles/guest.yaml')}\nidentity: {timezone: ${text}}\n`);
+	const bake = ['node', 'dist/builder/cli.js', 'bake', '--profile', profile, '--out', out, '--cache', cache] as const;
+	const once = async () => {
+		const seconds = await time(() => runLong([...bake, '--quiet'], {}));
+		const {packages, seconds: stages} = JSON.parse(await readFile(`${out}.image.json`, 'utf8')) as Manifest;
+		const {prove = 0} = stages;
+		return {seconds: seconds - prove, prove, packages: packages.map(({name}) => name)};
+	};
+	await write('Etc/UTC');
+	await run(['node', 'dist/builder/cli.js', 'build-iso', '--profile', profile, '--cache', cache, '--quiet']); // fetches what is not at hand
+	await rm(join(cache, 'base'), {recursive: true});
+	const first = await once();
+	await write('Europe/Berlin');
+	const changed = await once();
+	const {size} = await stat(`${out}.qcow2`);
+	const login = await bootToLogin('bringup', `${out}.qcow2`);
+	return {first: first.seconds, changed: changed.seconds, size, login, prove: first.prove, packages: first.packages};
+}
+
+/** By a recipe; the first of its runs only has the archive's files kept. */
+async function benchPeer(recipe: string, env: Record<string, string>): Promise<Figures> {
+	const name = basename(recipe, '.sh');
+	const [OUT, WORK] = [join(folder, `${name}.qcow2`), join(folder, name)];
+	const log = join(folder, `${name}.log`);
+	const make = async (MOTD: string) => {
+		await rm(OUT, {force: true});
+		await runLong(['bash', join(recipes, recipe)], {env: {...env, OUT, WORK, MOTD}, log});
+	};
+	await make('before');
+	await rm(WORK, {recursive: true});
+	const first = await time(() => make('first'));
+	const changed = await time(() => make('changed'));
+	const {size} = await stat(OUT);
+	await rm(WORK, {recursive: true});
+	return {first, changed, size, login: await bootToLogin(name, OUT)};
+}
+
+/** The program that a recipe runs, and so whether it is here. */
+async function isInstalled(recipe: string): Promise<boolean> {
+	const program = /^# needs: (\S+)/m.exec(await readFile(join(recipes, recipe), 'utf8'))?.[1] ?? '';
+	return run(['which', program]).then(
+		() => true,
+		() => false,
+	);
+}
+
+if (process.getuid?.() !== 0) throw new Error('the other makers of images need root: run this as root');
+await rm(folder, {recursive: true, force: true});
+await mkdir(folder, {recursive: true});
+const {mirror} = await readMirrors();
+if (!mirror) throw new Error('the apt of this workstation names no mirror of Debian');
+say(`accelerator: ${await findAccelerator()}`);
+const {prove, packages, ...own} = await benchOwn();
+const figures: Record<string, Figures> = {bringup: own};
+await writeFile(join(folder, 'packages'), `${packages.join('\n')}\n`);
+const port = await findPort();
+const stopProxy = await startProxy(port);
+const env = {MIRROR: mirror, PACKAGES: join(folder, 'packages'), http_proxy: `http://127.0.0.1:${port}`, no_proxy: ''};
+for (const recipe of (await readdir(recipes)).filter(name => name.endsWith('.sh')).sort()) {
+	const name = basename(recipe, '.sh');
+	if (await isInstalled(recipe)) figures[name] = await benchPeer(recipe, env);
+	else say(`${name} is not installed, so nothing is said of it`);
+}
+await stopProxy();
+
+say(`${'image of the same packages'.padEnd(26)}   first  changed    MB   login`);
+const rows = Object.entries(figures).map(([name, {first, changed, size, login}]) => {
+	const numbers = [first, changed, size / 1e6, login].map(figure => figure.toFixed(0).padStart(8));
+	return `${name.padEnd(24)}${numbers.join('')}`;
+});
+say(rows.join('\n'));
+say(`and bringup's proof by two clones: ${prove.toFixed(0)} s`);
+const peers = Object.entries(figures).filter(([name]) => name !== 'bringup');
+const ratios = peers.map(([name, peer]) => {
+	const ratio = (field: keyof Figures) => Math.round((own[field] / peer[field]) * 100) / 100;
+	return [
+		`bringup / ${name}`,
+		{first: ratio('first'), changed: ratio('changed'), size: ratio('size'), login: ratio('login')},
+	];
+});
+const result = {accelerator: await findAccelerator(), packages: packages.length, figures, prove, ratios};
+await writeFile(
+	resolve('out/bench-peers.json'),
+	`${JSON.stringify({...result, ratios: Object.fromEntries(ratios)}, undefined, '\t')}\n`,
+);
+say('out/bench-peers.json has them as JSON');
+await rm(folder, {recursive: true});
