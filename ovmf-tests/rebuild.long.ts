@@ -1,4 +1,4 @@
-import {mkdir, readFile, rm, writeFile} from 'node:fs/promises';
+import {mkdir, readdir, readFile, rm, writeFile} from 'node:fs/promises';
 import {createServer} from 'node:http';
 import type {AddressInfo} from 'node:net';
 import {join, normalize} from 'node:path';
@@ -80,6 +80,7 @@ test.serial(
 		await mkdir(join(work, 'profiles'), {recursive: true});
 		await mkdir(join(work, 'gnupg'), {mode: 0o700});
 		const env = {GNUPGHOME: join(work, 'gnupg')};
+		t.teardown(() => run(['gpgconf', '--kill', 'all'], {env}));
 		await run(
 			['gpg', '--batch', '--passphrase', '', '--quick-generate-key', 'own <own@example.org>', 'ed25519', 'sign'],
 			{env},
@@ -100,13 +101,22 @@ test.serial(
 		const shipped = join(process.cwd(), 'profiles/guest.yaml');
 		await writeFile(join(work, 'profiles/plain.yaml'), `schema: 1\nextends: ${shipped}\n`);
 		const own = `{uri: 'http://127.0.0.1:${port}', suite: own, key: own.asc}`;
-		const debian = `debian: {archives: {own: ${own}}, packages: [bringup-test]}\n`;
+		const debian = `debian: {archives: {own: ${own}}, packages: [bringup-test]}\nimage: {formats: [qcow2, vmdk, vhdx, ova]}\n`;
 		await writeFile(join(work, 'profiles/special.yaml'), `schema: 1\nextends: ${shipped}\n${debian}`);
 
 		await publishPackage('1.0');
 		const states = (results: Rebuilt[]) => Object.fromEntries(results.map(({profile, state}) => [profile, state]));
 		const first = await rebuild();
 		t.deepEqual(states(first), {plain: 'published', special: 'published'});
+		const published = (ending: string) => join(work, `published/special-latest.${ending}`);
+		await run(['tar', '--extract', '--file', published('ova'), '--directory', work]);
+		const [appliance = ''] = (await readdir(work)).filter(name => name.endsWith('-disk1.vmdk'));
+		for (const [format, path] of [
+			['vmdk', published('vmdk')],
+			['vhdx', published('vhdx')],
+			['vmdk', join(work, appliance)],
+		] as const)
+			await run(['qemu-img', 'compare', '-f', 'qcow2', '-F', format, published('qcow2'), path]);
 
 		const began = performance.now();
 		t.deepEqual(states(await rebuild()), {plain: 'unchanged', special: 'unchanged'});
