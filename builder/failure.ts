@@ -12,6 +12,11 @@ const systemErrors: Record<string, string> = {
 	EISDIR: 'it is a folder, not a file',
 	EEXIST: 'it is there already',
 	EBUSY: 'it is in use',
+	EIO: 'the disk or the share does not read or write',
+	ESTALE: 'the share is not what it was; mount it again',
+	ETIMEDOUT: 'the share does not answer',
+	EHOSTDOWN: 'the host of the share does not answer',
+	ENOTCONN: 'the share is not connected; mount it again',
 	EADDRINUSE: 'the port is in use; choose another with --port',
 };
 

@@ -1,3 +1,5 @@
+import {createHash} from 'node:crypto';
+import {readFileSync, readlinkSync} from 'node:fs';
 import {lstat, mkdir, mkdtemp, readdir, rm} from 'node:fs/promises';
 import {join} from 'node:path';
 
@@ -10,14 +12,25 @@ const isAlive = (pid: number) => {
 	}
 };
 
+/** Where process ids mean what they mean here: this boot, this container. */
+export const world = createHash('sha256')
+	.update(readFileSync('/proc/sys/kernel/random/boot_id'))
+	.update(readlinkSync('/proc/self/ns/pid'))
+	.digest('hex')
+	.slice(0, 8);
+
+/** Nothing of another world can be asked whether it is alive; what has not changed for so long is not. */
+const abandoned = 24 * 3600 * 1000;
+
 /** Removes what a process of this user that was killed outright has left; by the exact form of mkdtemp below, and nothing else. */
 async function removeAbandoned(folder: string): Promise<void> {
 	for (const name of await readdir(folder).catch(() => [])) {
-		const pid = /^\.bringup-(\d+)-[A-Za-z0-9]{6}$/.exec(name)?.[1];
-		if (pid === undefined || isAlive(Number(pid))) continue;
+		const [, where, pid] = /^\.bringup-([0-9a-f]{8})-(\d+)-[A-Za-z0-9]{6}$/.exec(name) ?? [];
+		if (pid === undefined || (where === world && isAlive(Number(pid)))) continue;
 		const path = join(folder, name);
 		const found = await lstat(path).catch(() => undefined);
 		if (!found?.isDirectory() || found.uid !== process.getuid?.()) continue;
+		if (where !== world && Date.now() - found.mtimeMs < abandoned) continue;
 		await rm(path, {recursive: true, force: true}).catch(() => {}); // it is in nobody's way
 	}
 }
@@ -26,7 +39,7 @@ async function removeAbandoned(folder: string): Promise<void> {
 export async function makeFolder(parent: string): Promise<string> {
 	await mkdir(parent, {recursive: true});
 	await removeAbandoned(parent);
-	return mkdtemp(join(parent, `.bringup-${process.pid}-`));
+	return mkdtemp(join(parent, `.bringup-${world}-${process.pid}-`));
 }
 
 /** Runs with a new empty folder and removes it after, however it ends. */

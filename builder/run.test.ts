@@ -3,7 +3,7 @@ import {tmpdir} from 'node:os';
 import {join} from 'node:path';
 import test from 'ava';
 import {withFolder} from './folder.ts';
-import {checkPrograms, ProgramError, pipe, run, runLong} from './run.ts';
+import {checkPrograms, ProgramError, pipe, run, runLong, UserError, withLock} from './run.ts';
 
 test('a program that fails gives its command, its output and its log', t =>
 	withFolder(tmpdir(), async folder => {
@@ -47,4 +47,21 @@ test('a log on a full disk hides nothing', async t => {
 test('an abort ends the program', async t => {
 	t.timeout(20_000);
 	await t.throwsAsync(runLong(['sleep', '60'], {signal: AbortSignal.timeout(200)}), {message: 'sleep was interrupted'});
+});
+
+test('what one holds another does not get, until it lets go or ends', async t => {
+	await withFolder(tmpdir(), async folder => {
+		const busy = () => withLock(folder, 'busy', async () => {});
+		await withLock(folder, 'busy', async () => {
+			await t.throwsAsync(busy(), {instanceOf: UserError, message: 'busy'});
+		});
+		await t.notThrowsAsync(busy());
+		const failing = withLock(folder, 'busy', () => Promise.reject(new Error('mine')));
+		await t.throwsAsync(failing, {message: 'mine'});
+		await t.notThrowsAsync(busy());
+		await t.throwsAsync(
+			withLock(`${folder}/none/there`, 'busy', async () => {}),
+			{instanceOf: ProgramError},
+		);
+	});
 });

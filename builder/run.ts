@@ -221,3 +221,27 @@ export function start(command: Command, options: {terminal?: boolean} = {}): Sta
 	const ended = child.then(result => ({exitCode: result.exitCode, output: String(result.all ?? '')}));
 	return {pid: child.pid ?? 0, ended, kill: signal => void child.kill(signal)};
 }
+
+/**
+ * Does something while no other process of this workstation, or of another container on it, holds the same file or folder
+ * (flock(1)). Throws a UserError with `busy` when one does. The kernel lets go of it however this process ends.
+ */
+export async function withLock<T>(path: string, busy: string, use: () => Promise<T>): Promise<T> {
+	// What cat says again, it says with the lock in its hands.
+	const [program, ...args] = tie(['flock', '--no-fork', '--nonblock', '--conflict-exit-code', '75', path, 'cat']);
+	const child = execa(program, args, {...settings({}), stdin: 'pipe', stdout: 'pipe'});
+	const held = new Promise<true>(resolve => child.stdout.once('data', () => resolve(true)));
+	child.stdin.on('error', () => {}); // its end says why
+	child.stdin.write('\n');
+	const first = await Promise.race([held, child]);
+	if (first !== true) {
+		if (first.exitCode === 75) throw new UserError(busy);
+		throw new ProgramError(['flock', path], `exited with ${first.exitCode}`, String(first.stderr));
+	}
+	try {
+		return await use();
+	} finally {
+		child.stdin.end();
+		await child;
+	}
+}

@@ -4,7 +4,6 @@ import {basename, join, resolve} from 'node:path';
 import {findAccelerator} from '../builder/boot/accel.ts';
 import {findPort, startMachine} from '../builder/boot/machine.ts';
 import {run, runLong, start} from '../builder/run.ts';
-import {readMirrors} from '../builder/workstation.ts';
 import {userCache} from './vm.ts';
 
 const folder = resolve('out/bench-peers');
@@ -103,6 +102,14 @@ async function benchPeer(recipe: string, env: Record<string, string>): Promise<F
 	return {first, changed, size, login: await bootToLogin(name, OUT)};
 }
 
+/** The archive of this workstation's own apt. */
+async function findMirror(label: string): Promise<string> {
+	const uris = await run(['apt-get', 'indextargets', '--format', '$(REPO_URI)', `Label: ${label}`]);
+	const [uri] = uris.split('\n');
+	if (!uri) throw new Error(`the apt of this workstation names no archive of ${label}, or has never asked it`);
+	return uri.replace(/\/$/, '');
+}
+
 /** The program that a recipe runs, and so whether it is here. */
 async function isInstalled(recipe: string): Promise<boolean> {
 	const program = /^# needs: (\S+)/m.exec(await readFile(join(recipes, recipe), 'utf8'))?.[1] ?? '';
@@ -115,15 +122,20 @@ async function isInstalled(recipe: string): Promise<boolean> {
 if (process.getuid?.() !== 0) throw new Error('the other makers of images need root: run this as root');
 await rm(folder, {recursive: true, force: true});
 await mkdir(folder, {recursive: true});
-const {mirror} = await readMirrors();
-if (!mirror) throw new Error('the apt of this workstation names no mirror of Debian');
+const [mirror, security] = await Promise.all([findMirror('Debian'), findMirror('Debian-Security')]);
 say(`accelerator: ${await findAccelerator()}`);
 const {prove, packages, ...own} = await benchOwn();
 const figures: Record<string, Figures> = {bringup: own};
 await writeFile(join(folder, 'packages'), `${packages.join('\n')}\n`);
 const port = await findPort();
 const stopProxy = await startProxy(port);
-const env = {MIRROR: mirror, PACKAGES: join(folder, 'packages'), http_proxy: `http://127.0.0.1:${port}`, no_proxy: ''};
+const env = {
+	MIRROR: mirror,
+	SECURITY: security,
+	PACKAGES: join(folder, 'packages'),
+	http_proxy: `http://127.0.0.1:${port}`,
+	no_proxy: '',
+};
 for (const recipe of (await readdir(recipes)).filter(name => name.endsWith('.sh')).sort()) {
 	const name = basename(recipe, '.sh');
 	if (await isInstalled(recipe)) figures[name] = await benchPeer(recipe, env);

@@ -78,6 +78,7 @@ test.serial(
 		t.timeout(150 * 60_000);
 		await rm(work, {recursive: true, force: true});
 		await mkdir(join(work, 'profiles'), {recursive: true});
+		await mkdir(join(work, 'published'));
 		await mkdir(join(work, 'gnupg'), {mode: 0o700});
 		const env = {GNUPGHOME: join(work, 'gnupg')};
 		t.teardown(() => run(['gpgconf', '--kill', 'all'], {env}));

@@ -1,4 +1,4 @@
-import {mkdir, rm, symlink, writeFile} from 'node:fs/promises';
+import {cp, mkdir, readFile, rm, writeFile} from 'node:fs/promises';
 import {join} from 'node:path';
 import test from 'ava';
 import {run} from '../builder/run.ts';
@@ -7,17 +7,20 @@ import {digestDisk, folder, userCache, xdgCache} from './vm.ts';
 const work = join(folder, 'reproducible');
 const cli = join(process.cwd(), 'dist/builder/cli.js');
 
-/** Builds in a folder and with a cache of its own, downloads apart; gives the digests of the ISO and of the base in it. */
-async function build(name: string, env: Readonly<Record<string, string>>): Promise<Record<string, string>> {
+/** Builds in a folder and with a cache of its own, packages apart; gives the digests of the ISO and of every file on it. */
+async function build(
+	name: string,
+	env: Readonly<Record<string, string>>,
+	user: string | undefined,
+): Promise<Record<string, string>> {
 	const [own, cache] = [join(work, name), join(work, `${name}-cache`)];
-	await mkdir(own, {recursive: true});
-	await mkdir(cache, {recursive: true});
-	await symlink(join(userCache, 'packages'), join(cache, 'packages'));
+	await Promise.all([own, cache].map(path => mkdir(path)));
+	await cp(join(userCache, 'packages'), join(cache, 'packages'), {recursive: true, preserveTimestamps: true});
 	const iso = join(own, `${name}.iso`);
-	await run(['node', cli, 'build-iso', '--profile', join(work, 'p.yaml'), '--out', iso, '--cache', cache], {
-		cwd: own,
-		env,
-	});
+	const command = ['node', cli, 'build-iso', '--profile', join(work, 'p.yaml'), '--out', iso, '--cache', cache];
+	if (user) await run(['chown', '--recursive', `${user}:`, own, cache]);
+	const as = user ? ['--reuid', user, '--regid', user, '--init-groups'] : [];
+	await run(['setpriv', ...as, ...command], {cwd: own, env: {HOME: own, ...env}});
 	const layers = join(own, 'layers');
 	await run(['xorriso', '-osirrox', 'on', '-indev', iso, '-extract', '/', layers]);
 	const files = (await run(['find', layers, '-type', 'f', '-printf', '%P\n'])).split('\n').filter(Boolean).sort();
@@ -25,7 +28,14 @@ async function build(name: string, env: Readonly<Record<string, string>>): Promi
 	return {...Object.fromEntries(await Promise.all(digests)), iso: await digestDisk(iso)};
 }
 
-test('two builds from one lock are the same to the byte, in whatever folder, home, time zone and language', async t => {
+/** An ordinary user who may build (subuid(5)), where it is root who runs this. */
+async function findOrdinary(): Promise<string | undefined> {
+	if (process.getuid?.() !== 0) return undefined;
+	const known = await readFile('/etc/subuid', 'utf8').catch(() => '');
+	return /^([a-z_][^:]*):/m.exec(known)?.[1];
+}
+
+test('two builds from one lock are the same to the byte, in whatever folder, by whomever, with whatever umask, time zone and language', async t => {
 	t.timeout(60 * 60_000);
 	await rm(work, {recursive: true, force: true});
 	await mkdir(work, {recursive: true});
@@ -35,8 +45,12 @@ test('two builds from one lock are the same to the byte, in whatever folder, hom
 	await run(['node', cli, 'lock', '--profile', join(work, 'p.yaml')], {env: {XDG_CACHE_HOME: xdgCache}});
 	// What the lock pins is in the cache already: nobody asks this mirror.
 	await profile('debian: {lock: p.lock.json, mirror: "http://mirror.example/debian"}\n');
-	const one = await build('one', {TZ: 'UTC', LANG: 'C.UTF-8'});
-	const two = await build('other', {TZ: 'Asia/Kolkata', LANG: 'de_DE.UTF-8', HOME: work});
+	const one = await build('one', {TZ: 'UTC', LANG: 'C.UTF-8'}, undefined);
+	const user = await findOrdinary();
+	t.log(user ? `the second build is of ${user}` : 'both builds are of the same user: there is no other who may build');
+	const umask = process.umask(0o077);
+	t.teardown(() => process.umask(umask));
+	const two = await build('other', {TZ: 'Asia/Kolkata', LANG: 'de_DE.UTF-8'}, user);
 	t.true(Object.keys(one).length > 10);
 	t.deepEqual(two, one);
 });

@@ -1,4 +1,5 @@
 import {readFile, rm, writeFile} from 'node:fs/promises';
+import {tmpdir} from 'node:os';
 import {basename, dirname, join} from 'node:path';
 import {digestFile} from '../build/cache.ts';
 import {withFolder} from '../folder.ts';
@@ -62,6 +63,20 @@ export async function checkKey(signing: Signing, folder: string): Promise<void> 
 	await withFolder(folder, async work => {
 		await writeFile(join(work, 'nothing'), '');
 		await sign(join(work, 'nothing'), signing);
+	});
+}
+
+/** Gives an allowed signers file (ssh-keygen(1)) of the key that signs, and of no other. */
+export async function withSigners<T>({key}: Signing, use: (signers: string) => Promise<T>): Promise<T> {
+	const own = await readFile(key, 'utf8');
+	const isPrivate = own.startsWith('-----BEGIN');
+	// One with a passphrase, which the agent has: its public half lies beside it.
+	const derive = () => run(['ssh-keygen', '-y', '-P', '', '-f', key]).catch(() => readFile(`${key}.pub`, 'utf8'));
+	const line = isPrivate ? await derive() : own;
+	return withFolder(tmpdir(), async work => {
+		const signers = join(work, 'signers');
+		await writeFile(signers, `own ${line}`);
+		return use(signers);
 	});
 }
 

@@ -6,6 +6,7 @@ import {findAccelerator} from '../boot/accel.ts';
 import {makeDisk} from '../boot/machine.ts';
 import {buildIso} from '../build/build.ts';
 import {digestFile, parseJson} from '../build/cache.ts';
+import {listDifference} from '../build/difference.ts';
 import type {Manifest} from '../build/manifest.ts';
 import type {PartsOptions} from '../build/parts.ts';
 import {withFolder} from '../folder.ts';
@@ -147,8 +148,11 @@ export async function bakeImage(
 	if (options.signing) await checkKey(options.signing, dirname(out));
 	await checkRoom(profile, dirname(out));
 	const iso = `${out}.iso`;
-	const {buildId} = await buildIso(profile, tree, {...options, iso});
-	const {digest: recipe} = await readRecipe(profile, tree, options);
+	const {digest: recipe, packages} = await readRecipe(profile, tree, options);
+	const {buildId} = await buildIso(profile, tree, {...options, iso, refresh: false});
+	const medium = JSON.parse(await readFile(`${out}.manifest.json`, 'utf8')) as Manifest;
+	if (listDifference(packages, medium.packages).length > 0)
+		throw new UserError('the package lists were renewed by another build at this moment; bake again');
 	if (await isThere(out, recipe)) {
 		if (options.signing) await sign(`${out}${endings.sums}`, options.signing);
 		return {buildId, made: false};
@@ -162,7 +166,6 @@ export async function bakeImage(
 		const formats = await progress.stage('pack', update => makeFormats(image, disk, stem, {update, signal}));
 		const bootable = findBootable(formats, work, disk);
 		const proof = await progress.stage('prove', update => proveImage(profile, bootable, bench, update));
-		const medium = JSON.parse(await readFile(`${out}.manifest.json`, 'utf8')) as Manifest;
 		const [{file: artefact, sha256, size}] = formats;
 		const made = {artefact, sha256, size, seconds: progress.seconds, formats, recipe, proof, profileDigest};
 		const virtualSize = parseSize(image.size);

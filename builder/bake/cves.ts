@@ -6,14 +6,22 @@ import type {Package} from '../build/packages.ts';
 import {withFolder} from '../folder.ts';
 import {pipe, run} from '../run.ts';
 
-/** The vulnerabilities that a Debian changelog names in the entries after a version (deb-changelog(5)). */
-export function findCves(changelog: string, after: string): string[] {
-	const begin = changelog.split('\n').findIndex(line => {
-		const version = /^\S+ \(([^)]+)\)/.exec(line)?.[1];
-		return version === after;
-	});
-	const entries = begin < 0 ? '' : changelog.split('\n').slice(0, begin).join('\n');
+/** The vulnerabilities that a Debian changelog names in the entries after a version (deb-changelog(5)); undefined where it does not reach back to it. */
+export function findCves(changelog: string, after: string): string[] | undefined {
+	const source = after.replace(/\+b\d+$/, ''); // built again of the same source
+	const begin = changelog.split('\n').findIndex(line => /^\S+ \(([^)]+)\)/.exec(line)?.[1] === source);
+	if (begin < 0) return undefined;
+	const entries = changelog.split('\n').slice(0, begin).join('\n');
 	return [...new Set(entries.match(/CVE-\d{4}-\d{4,}/g) ?? [])].sort();
+}
+
+/** A kernel has its version in the name of its package, and so another package is the old one. */
+const plainName = (name: string) => name.replace(/^(linux-image)-\d[^-]*(?=-)/, '$1');
+
+/** The version that a package had before, where it is here under another name too. */
+function findOld({name, old}: Difference, differences: readonly Difference[]): string | undefined {
+	const same = (other: Difference) => other.new === undefined && plainName(other.name) === plainName(name);
+	return old ?? (plainName(name) === name ? undefined : differences.find(same)?.old);
 }
 
 async function readChangelog(deb: string, work: string): Promise<string | undefined> {
@@ -35,12 +43,14 @@ export async function readCves(
 ): Promise<Map<string, string[]>> {
 	const cves = new Map<string, string[]>();
 	await withFolder(cache, async work => {
-		for (const {name, old, new: now} of differences) {
+		for (const difference of differences) {
+			const {name, new: now} = difference;
+			const old = findOld(difference, differences);
 			const file = packages.find(one => one.name === name)?.file;
 			if (old === undefined || now === undefined || file === undefined) continue;
 			const changelog = await readChangelog(join(cache, 'packages', file), work).catch(() => undefined);
-			const found = changelog === undefined ? [] : findCves(changelog, old);
-			if (found.length > 0) cves.set(name, found);
+			const found = changelog === undefined ? undefined : findCves(changelog, old);
+			if (found) cves.set(name, found);
 		}
 	});
 	return cves;

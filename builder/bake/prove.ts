@@ -80,7 +80,7 @@ async function checkClone(machine: Machine, login: Login, clone: Clone, bytes: n
 	const ask = (...command: string[]) => machine.run(login, command);
 	// Both exit with another status than 0 where a part of the seed is not right, or could not be done.
 	await ask('sudo', 'cloud-init', 'schema', '--system');
-	await ask('cloud-init', 'status', '--wait', '--long');
+	await ask('timeout', '1800', 'cloud-init', 'status', '--wait', '--long');
 	const failed = await ask('systemctl', 'list-units', '--state=failed', '--no-legend', '--plain');
 	expect(failed.trim() === '', `services have failed: ${failed.trim()}`);
 	const size = Number(

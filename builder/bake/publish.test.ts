@@ -1,4 +1,4 @@
-import {copyFile, mkdir, readdir, readFile, readlink, writeFile} from 'node:fs/promises';
+import {copyFile, mkdir, readdir, readFile, readlink, rm, symlink, writeFile} from 'node:fs/promises';
 import {tmpdir} from 'node:os';
 import {join} from 'node:path';
 import test from 'ava';
@@ -7,7 +7,7 @@ import {withFolder} from '../folder.ts';
 import {run} from '../run.ts';
 import {attest, verifyArtefact} from './attest.ts';
 import type {ImageManifest} from './bake.ts';
-import {publishImage, readLatest} from './publish.ts';
+import {checkFolder, isWhole, publishImage, readLatest, removeOld, repairPointers} from './publish.ts';
 import {formatJunit} from './rebuild.ts';
 import {formatPurl, makeSbom, parseStatus} from './sbom.ts';
 
@@ -37,7 +37,7 @@ async function inFolder(
 ) {
 	await withFolder(tmpdir(), async work => {
 		const [out, folder, key] = [join(work, 'out/guest'), join(work, 'published'), join(work, 'key')];
-		await mkdir(join(work, 'out'));
+		await Promise.all([join(work, 'out'), folder].map(path => mkdir(path)));
 		await run(['ssh-keygen', '-q', '-t', 'ed25519', '-N', '', '-C', '', '-f', key]);
 		const signers = join(work, 'signers');
 		await writeFile(signers, `images@example.org ${await readFile(`${key}.pub`, 'utf8')}`);
@@ -63,7 +63,7 @@ const date = new Date('2026-11-21T02:30:00Z');
 test('a published image is whole, signed by who may, and the pointers lead to it', async t => {
 	await inFolder(async ({out, folder, manifest, key, signers}) => {
 		t.is(await readLatest(folder, 'guest'), undefined);
-		const {image} = await publishImage(out, manifest, {folder, keep: 2, date, signing: {key}});
+		const image = await publishImage(out, manifest, {folder, date, signing: {key}});
 		t.regex(image, /^guest-20261121-[0-9a-f]{12}$/);
 		t.is(await readlink(join(folder, 'guest-latest.qcow2')), `${image}.qcow2`);
 		t.is((await readLatest(folder, 'guest'))?.manifest.recipe, 'r');
@@ -80,7 +80,7 @@ test('a published image is whole, signed by who may, and the pointers lead to it
 
 test('what was changed, or signed by somebody else, is told', async t => {
 	await inFolder(async ({out, folder, manifest, key, signers}) => {
-		const {image} = await publishImage(out, manifest, {folder, keep: 2, date, signing: {key}});
+		const image = await publishImage(out, manifest, {folder, date, signing: {key}});
 		const sums = join(folder, `${image}.image.sha256`);
 		const other = `${key}-other`;
 		await run(['ssh-keygen', '-q', '-t', 'ed25519', '-N', '', '-C', '', '-f', other]);
@@ -99,40 +99,98 @@ test('what was changed, or signed by somebody else, is told', async t => {
 	});
 });
 
+/** Publishes another image of the same profile, some days later. */
+async function publishDay(
+	day: number,
+	{out, folder, manifest}: {out: string; folder: string; manifest: ImageManifest},
+) {
+	await writeFile(`${out}.qcow2`, `image ${day}`);
+	const sha256 = await digestFile(`${out}.qcow2`);
+	const formats = [{format: 'qcow2' as const, file: 'guest.qcow2', sha256, size: 7}];
+	const made = {...manifest, sha256, formats};
+	await attest(made, {stem: out, sbom, signing: undefined});
+	return publishImage(out, made, {folder, date: new Date(date.getTime() + day * 86_400_000), signing: undefined});
+}
+
 test('so many images stay, the newest, and those of other profiles', async t => {
-	await inFolder(async ({out, folder, manifest}) => {
-		const publish = async (day: number) => {
-			await writeFile(`${out}.qcow2`, `image ${day}`);
-			const sha256 = await digestFile(`${out}.qcow2`);
-			const formats = [{format: 'qcow2' as const, file: 'guest.qcow2', sha256, size: 7}];
-			const place = {folder, keep: 2, date: new Date(date.getTime() + day * 86_400_000), signing: undefined};
-			return publishImage(out, {...manifest, sha256, formats}, place);
-		};
-		await mkdir(folder, {recursive: true});
+	await inFolder(async place => {
+		const {folder} = place;
 		await writeFile(join(folder, 'guest-other-20200101-0123456789ab.image.json'), '{}');
-		const first = await publish(0);
-		const second = await publish(1);
-		const third = await publish(2);
-		t.deepEqual([first.removed, second.removed, third.removed], [[], [], [first.image]]);
+		const [first, second] = [await publishDay(0, place), await publishDay(1, place)];
+		await publishDay(2, place);
+		// What a run has left that was cut off in the middle, before the manifest.
+		await writeFile(join(folder, 'guest-20261130-cccccccccccc.qcow2'), 'half');
+		t.deepEqual(await removeOld(folder, 'guest', 2), [first]);
 		const names = await readdir(folder);
-		t.false(names.some(name => name.startsWith(first.image)));
-		t.true(names.includes(`${second.image}.qcow2`));
+		t.false(names.some(name => name.startsWith(first) || name.includes('cccccccccccc')));
+		t.true(names.includes(`${second}.qcow2`));
 		t.true(names.includes('guest-other-20200101-0123456789ab.image.json'));
 	});
 });
 
-test('an image that cannot be published leaves the one before as the latest', async t => {
-	await inFolder(async ({out, folder, manifest}) => {
-		const place = {folder, keep: 2, date, signing: undefined};
-		const {image} = await publishImage(out, manifest, place);
-		const broken = {
-			...manifest,
-			sha256: 'c'.repeat(64),
-			formats: [...manifest.formats, {format: 'ova', file: 'guest.ova', sha256: '', size: 0}],
-		};
-		await t.throwsAsync(publishImage(out, broken as ImageManifest, place));
+test('the same image again takes the place of none', async t => {
+	await inFolder(async ({out, folder, manifest, key}) => {
+		const image = await publishImage(out, manifest, {folder, date, signing: undefined});
+		const later = new Date(date.getTime() + 86_400_000);
+		t.is(await publishImage(out, manifest, {folder, date: later, signing: {key}}), image);
+		const latest = await readLatest(folder, 'guest');
+		t.true(latest && (await isWhole(folder, latest, {key})));
+	});
+});
+
+test('an image that cannot be published leaves the one before as the latest, and nothing of itself', async t => {
+	await inFolder(async ({out, folder, manifest, key}) => {
+		const image = await publishImage(out, manifest, {folder, date, signing: undefined});
+		await writeFile(`${out}.qcow2`, 'another image');
+		const sha256 = await digestFile(`${out}.qcow2`);
+		const other = {...manifest, sha256, formats: [{...manifest.formats[0], sha256}]} as ImageManifest;
+		await attest(other, {stem: out, sbom, signing: undefined});
+		await rm(key); // fails after the image was copied
+		await t.throwsAsync(publishImage(out, other, {folder, date, signing: {key}}), {message: /does not sign/});
+		await writeFile(`${out}.qcow2`, 'not what was proven');
+		await t.throwsAsync(publishImage(out, other, {folder, date, signing: undefined}), {message: /is not what it was/});
 		t.is((await readLatest(folder, 'guest'))?.image, image);
-		t.false((await readdir(folder)).some(name => name.includes('cccccccccccc') || name.startsWith('.')));
+		t.false((await readdir(folder)).some(name => name.includes(sha256.slice(0, 12)) || name.startsWith('.')));
+	});
+});
+
+test('a pointer that is gone or leads elsewhere is put right', async t => {
+	await inFolder(async place => {
+		const {folder} = place;
+		const [first, second] = [await publishDay(0, place), await publishDay(1, place)];
+		const link = join(folder, 'guest-latest.qcow2');
+		await rm(link);
+		await symlink(`${first}.qcow2`, link);
+		await symlink(`${first}.vmdk`, join(folder, 'guest-latest.vmdk'));
+		const latest = await readLatest(folder, 'guest');
+		if (latest) await repairPointers(folder, latest);
+		t.is(await readlink(link), `${second}.qcow2`);
+		t.false((await readdir(folder)).includes('guest-latest.vmdk'));
+	});
+});
+
+test('an image that another key has signed, or nobody, is not as it should be', async t => {
+	await inFolder(async ({out, folder, manifest, key}) => {
+		const other = `${key}-other`;
+		await run(['ssh-keygen', '-q', '-t', 'ed25519', '-N', '', '-C', '', '-f', other]);
+		const image = await publishImage(out, manifest, {folder, date, signing: {key}});
+		const latest = {image, manifest};
+		t.true(await isWhole(folder, latest, {key}));
+		t.true(await isWhole(folder, latest, {key: `${key}.pub`}));
+		t.false(await isWhole(folder, latest, {key: other}));
+		await writeFile(join(folder, `${image}.image.sha256.sig`), 'garbage');
+		t.false(await isWhole(folder, latest, {key}));
+		t.true(await isWhole(folder, latest, undefined));
+	});
+});
+
+test('a folder that is not there, such as a share that is not mounted, is not made', async t => {
+	await inFolder(async ({folder}) => {
+		await t.throwsAsync(checkFolder(join(folder, 'share'), undefined), {message: /there is no such folder; mount it/});
+		await t.notThrowsAsync(checkFolder(folder, undefined));
+		const formats = [{format: 'qcow2', file: '', sha256: '', size: 2 ** 60}];
+		const latest = {image: 'guest', manifest: {formats} as unknown as ImageManifest};
+		await t.throwsAsync(checkFolder(folder, latest), {message: /GiB free, and the latest image takes/});
 	});
 });
 

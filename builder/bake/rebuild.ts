@@ -3,11 +3,14 @@ import type {CompleteProfile} from '../profile/complete.ts';
 import type {FileTree} from '../render/tree.ts';
 import {type BakeOptions, bakeImage, type ImageManifest, readImageManifest} from './bake.ts';
 import {readCves} from './cves.ts';
-import {isWhole, publishImage, readLatest} from './publish.ts';
+import {checkFolder, isWhole, publishImage, readLatest, removeOld, repairPointers} from './publish.ts';
 import {type Recipe, readRecipe} from './recipe.ts';
 
 /** A package that a rebuild brought to another version. */
-export type Change = Difference & {cves: readonly string[]};
+export type Change = Difference & {
+	/** Which vulnerabilities the new version mends; undefined where its changelog does not reach back to the old one. */
+	cves: readonly string[] | undefined;
+};
 
 /** What came of one image. */
 export interface Rebuilt {
@@ -41,11 +44,9 @@ function findReason(
 	differences: readonly Difference[],
 ): string | undefined {
 	if (!latest) return 'none is published';
-	if (latest.recipe === recipe.digest)
-		return whole ? undefined : 'of the published one a file is missing, damaged or not signed';
-	return differences.length > 0
-		? `${differences.length} packages changed`
-		: 'the profile, its assets or bringup changed';
+	if (differences.length > 0) return `${differences.length} packages changed`;
+	if (latest.recipe !== recipe.digest) return 'the profile, its assets or bringup changed';
+	return whole ? undefined : 'of the published one a file is missing or damaged, or it is not signed by this key';
 }
 
 /** Bakes and publishes one image, where it would be another than the published one. */
@@ -57,28 +58,31 @@ export async function rebuildImage(
 	const {folder, keep, ifChanged, date, out, progress, cache, signing} = options;
 	const {name} = profile;
 	const latest = await readLatest(folder, name);
+	await checkFolder(folder, latest);
 	const recipe = await readRecipe(profile, tree, options);
 	const differences = latest ? listDifference(latest.manifest.packages, recipe.packages) : [];
-	const whole = latest !== undefined && (await isWhole(folder, latest, options.signing !== undefined));
+	const whole = latest !== undefined && (await isWhole(folder, latest, signing));
 	const found = findReason(latest?.manifest, whole, recipe, differences);
-	const unchanged = {
-		profile: name,
-		image: latest?.image,
-		reason: undefined,
-		changes: [],
-		removed: [],
-		error: undefined,
-	};
-	if (ifChanged && found === undefined) return {...unchanged, state: 'unchanged'};
+	// That older ones cannot be removed does not make the new one a failure.
+	const prune = () =>
+		removeOld(folder, name, keep).catch((error: Error) => {
+			progress.say(`${name}: older images stay: ${error.message}`);
+			return [];
+		});
+	if (latest && ifChanged && found === undefined) {
+		await repairPointers(folder, latest);
+		const nothing = {reason: undefined, changes: [], error: undefined};
+		return {...nothing, profile: name, state: 'unchanged', image: latest.image, removed: await prune()};
+	}
 	const reason = found ?? 'asked for';
 	progress.say(`${name}: ${reason}`);
 	await bakeImage(profile, tree, {...options, refresh: false});
 	const manifest = await readImageManifest(out);
 	if (!manifest) throw new Error(`${out} has no manifest right after it was baked`);
 	const cves = await readCves(differences, recipe.packages, cache);
-	const changes = differences.map(change => ({...change, cves: cves.get(change.name) ?? []}));
-	const {image, removed} = await publishImage(out, manifest, {folder, keep, date, signing});
-	return {profile: name, state: 'published', image, reason, changes, removed, error: undefined};
+	const changes = differences.map(change => ({...change, cves: cves.get(change.name)}));
+	const image = await publishImage(out, manifest, {folder, date, signing});
+	return {profile: name, state: 'published', image, reason, changes, removed: await prune(), error: undefined};
 }
 
 const escapeXml = (text: string) =>

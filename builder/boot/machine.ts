@@ -83,6 +83,8 @@ export class Machine {
 			'LogLevel=ERROR',
 			'BatchMode=yes',
 			'ConnectTimeout=60',
+			'ServerAliveInterval=60', // a guest that hangs is given up after ten minutes
+			'ServerAliveCountMax=10',
 			'IdentitiesOnly=yes',
 		];
 		const where = ['-i', login.key, '-p', String(this.options.sshPort), `${login.user}@127.0.0.1`];

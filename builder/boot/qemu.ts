@@ -91,10 +91,12 @@ const drivers = {
 function listDisk({path, format, bus, serial, bootIndex, readOnly, unsafe}: DiskOptions, index: number): string[] {
 	const boot = bootIndex === undefined ? '' : `,bootindex=${bootIndex}`;
 	const cache = unsafe ? ',cache=unsafe' : '';
+	// A full disk of the workstation is an error in the machine; else QEMU stops the machine, which then says nothing more.
+	const errors = 'werror=report,rerror=report';
 	return [
 		...[
 			'-drive',
-			`if=none,id=disk${index},format=${format},file=${path}${readOnly ? ',readonly=on' : ',discard=unmap'}${cache}`,
+			`if=none,id=disk${index},${errors},format=${format},file=${path}${readOnly ? ',readonly=on' : ',discard=unmap'}${cache}`,
 		],
 		...['-device', `${drivers[bus]},drive=disk${index},serial=${serial}${boot}`],
 	];

@@ -47,6 +47,8 @@ export async function readAssets(
 interface AssetOptions {
 	cache: string;
 	proxy: string | undefined;
+	/** Whether a lock pins what is on the medium: then nothing is left to the machine because a host does not answer. */
+	locked: boolean;
 	say: (line: string) => void;
 	signal: AbortSignal;
 }
@@ -59,7 +61,8 @@ async function obtain({sha256, from}: PlacedAsset, options: AssetOptions): Promi
 	try {
 		return await fetchFile({url, sha256, path: join(options.cache, 'assets', sha256)}, options);
 	} catch (error) {
-		if (delivery === 'embedded' || error instanceof RefusedError || options.signal.aborted) throw error;
+		if (delivery === 'embedded' || options.locked || error instanceof RefusedError || options.signal.aborted)
+			throw error;
 		options.say(`${url} is not on the medium, the machine fetches it itself: ${(error as Error).message}`);
 		return undefined;
 	}
@@ -111,7 +114,7 @@ export async function fetchAssetLayer(
 	const embedded = [...files.keys()].sort();
 	if (embedded.length === 0)
 		return {layer: undefined, embedded, left, verify: async () => true, discard: async () => {}};
-	const key = digestOf(['assets 3', embedded, epoch]).slice(0, 32);
+	const key = digestOf(['assets 4', embedded, epoch]).slice(0, 32);
 	const {entry} = await fetchEntry(join(options.cache, 'layers', key), async folder => {
 		const root = join(folder, 'root');
 		for (const [sha256, file] of files) await copyPlain(file, join(root, assetsFolder, sha256), epoch);
@@ -121,18 +124,11 @@ export async function fetchAssetLayer(
 			if (found !== sha256) throw new Error(`${files.get(sha256)} has changed while the medium was made; build again`);
 		}
 		const pack = [
-			'-comp',
-			'zstd',
-			'-Xcompression-level',
-			'3',
-			'-no-progress',
-			'-quiet',
-			'-all-root',
-			'-root-mode',
-			'0755',
-			'-no-xattrs',
+			...['-comp', 'zstd', '-Xcompression-level', '3', '-no-progress', '-quiet'],
+			...['-all-root', '-root-mode', '0755', '-no-xattrs'],
 		];
 		const layer = join(folder, '15-assets.squashfs');
+		await run(['chmod', '--recursive', 'u=rwX,go=rX', root]); // whatever the umask
 		await run(['mksquashfs', root, layer, ...pack], {
 			env: {SOURCE_DATE_EPOCH: String(epoch)},
 		});

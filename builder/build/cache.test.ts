@@ -2,7 +2,7 @@ import {appendFile, mkdir, readdir, readFile, utimes, writeFile} from 'node:fs/p
 import {tmpdir} from 'node:os';
 import {join} from 'node:path';
 import test from 'ava';
-import {withFolder} from '../folder.ts';
+import {withFolder, world} from '../folder.ts';
 import {fetchEntry} from './cache.ts';
 
 const inFolder = (use: (folder: string) => Promise<void>) => withFolder(tmpdir(), use);
@@ -66,9 +66,13 @@ test('two builds of one entry at once both get it whole', t =>
 
 test('what a killed build left is removed by the next, what a living one works on is not', t =>
 	inFolder(async folder => {
-		await mkdir(join(folder, '.bringup-4194999-aBcDe1')); // beyond the largest process id of Linux
-		await mkdir(join(folder, `.bringup-${process.pid}-oThEr1`));
-		await mkdir(join(folder, 'bringup-2025-notes'));
+		const gone = 4_194_999; // beyond the largest process id of Linux
+		const alive = `.bringup-${world}-${process.pid}-oThEr1`;
+		const [fresh, old] = [`.bringup-01234567-${gone}-fReSh1`, `.bringup-01234567-${process.pid}-oLdOn1`];
+		for (const name of [`.bringup-${world}-${gone}-aBcDe1`, alive, fresh, old, 'bringup-2025-notes'])
+			await mkdir(join(folder, name));
+		const yesterday = Date.now() / 1000 - 25 * 3600;
+		await utimes(join(folder, old), yesterday, yesterday);
 		await withFolder(folder, async () => {});
-		t.deepEqual((await readdir(folder)).sort(), [`.bringup-${process.pid}-oThEr1`, 'bringup-2025-notes']);
+		t.deepEqual((await readdir(folder)).sort(), [alive, fresh, 'bringup-2025-notes'].sort());
 	}));

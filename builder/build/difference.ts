@@ -1,6 +1,6 @@
 import type {Manifest} from './manifest.ts';
 
-/** A package that two builds do not have in the same version. */
+/** A package that two builds do not have in the same version, or not as the same file. */
 export interface Difference {
 	name: string;
 	/** Versions; undefined where there is none. */
@@ -10,7 +10,7 @@ export interface Difference {
 	security: boolean;
 }
 
-type Known = Pick<Manifest['packages'][number], 'name' | 'version'> & {stanza?: string};
+type Known = Pick<Manifest['packages'][number], 'name' | 'version' | 'sha256'> & {stanza?: string};
 
 /** What is in one set of packages and not in the other, by name. */
 export function listDifference(before: readonly Known[], after: readonly Known[]): Difference[] {
@@ -18,7 +18,8 @@ export function listDifference(before: readonly Known[], after: readonly Known[]
 	const names = [...new Set([...(old?.keys() ?? []), ...(now?.keys() ?? [])])].sort();
 	return names.flatMap(name => {
 		const [was, is] = [old?.get(name), now?.get(name)];
-		if (was?.version === is?.version) return [];
+		const same = was?.sha256 === is?.sha256 || was?.sha256 === undefined || is?.sha256 === undefined;
+		if (was?.version === is?.version && same) return [];
 		// The pool of the security archive lies below a folder of its own.
 		const security = /^Filename: pool\/updates\//m.test(is?.stanza ?? '');
 		return [{name, old: was?.version, new: is?.version, security}];

@@ -82,7 +82,8 @@ export async function buildWithLiveBuild(
 	const faults = await checkPackages(index, debian.packages);
 	if (faults.length > 0) throw new ProfileError(placeFacts(faults, profile.source));
 	const epoch = options.epoch ?? index.epoch;
-	const assets = await fetchAssetLayer(options.assets, epoch, {...options, proxy: debian.proxy, say: progress.say});
+	const given = {...options, proxy: debian.proxy, locked: debian.lock !== undefined, say: progress.say};
+	const assets = await fetchAssetLayer(options.assets, epoch, given);
 	if (!(await assets.verify())) {
 		await assets.discard();
 		throw new UserError('the assets in the cache were damaged, and are removed; run this again');

@@ -164,8 +164,9 @@ export async function useParts<T>(
 	const bundle = await buildBundle();
 	const once = async (): Promise<T> => {
 		const base = await fetchBase(profile, tree, log, options);
-		const {proxy} = profile.fields.debian;
-		const assets = await fetchAssetLayer(options.assets, base.epoch, {...options, proxy, say: progress.say});
+		const {proxy, lock} = profile.fields.debian;
+		const given = {...options, proxy, locked: lock !== undefined, say: progress.say};
+		const assets = await fetchAssetLayer(options.assets, base.epoch, given);
 		const inputs = [base.key, base.epoch, profile.fields.machine.firmware, assets.embedded];
 		const top = listTopLayer(tree, bundle, secrets, inputs);
 		return use({profile, tree, base, assets, top}).catch(async error => {

@@ -1,21 +1,25 @@
-import {mkdir, writeFile} from 'node:fs/promises';
-import {join, resolve} from 'node:path';
+import {basename, join, resolve} from 'node:path';
 import {parseArgs} from 'node:util';
-import {readLatest} from '../bake/publish.ts';
+import {checkFolder, readLatest} from '../bake/publish.ts';
 import {formatJunit, type RebuildOptions, type Rebuilt, rebuildImage} from '../bake/rebuild.ts';
 import {prepareOutput} from '../build/build.ts';
+import {writeWhole} from '../build/cache.ts';
 import {formatDifference} from '../build/difference.ts';
 import {explain} from '../failure.ts';
-import {findProfile, listProfiles, loadProfile} from '../profile/profile.ts';
+import {findProfile, listOwnProfiles, loadProfile} from '../profile/profile.ts';
 import {makeProgress} from '../progress.ts';
 import {renderTree} from '../render/tree.ts';
-import {UsageError} from '../run.ts';
+import {checkPrograms, UsageError, withLock} from '../run.ts';
 import type {CliCommand, Surroundings} from './command.ts';
 import {prepareBuild} from './prepare.ts';
 
-/** The profiles of golden images in ./profiles, or among those that are shipped where there is no such folder. */
+/** The profiles of golden images in ./profiles. Not those that are shipped: published under the same names, they would be taken for one's own. */
 async function listImages(): Promise<string[]> {
-	const names = await listProfiles();
+	const names = await listOwnProfiles();
+	if (names.length === 0)
+		throw new UsageError(
+			`there is no profile in ${resolve('profiles')}; go to the folder above your profiles, or say --profile`,
+		);
 	const images: string[] = [];
 	for (const name of names) {
 		const profile = await findProfile(name)
@@ -56,25 +60,31 @@ async function rebuildOne(name: string, common: Common, quiet: boolean, surround
 		if (surroundings.signal.aborted) throw error;
 		const [text] = explain(error);
 		progress.say(`${name}: ${text}`);
-		const latest = await readLatest(common.folder, name).catch(() => undefined);
-		const nothing = {image: latest?.image, reason: undefined, changes: [], removed: []};
-		return {profile: name, state: 'failed', ...nothing, seconds: seconds(), error: text};
+		return {...(await describeFailed(name, common.folder, text)), seconds: seconds()};
 	}
 }
 
+/** What is said of an image that was not made: the one before stays. */
+async function describeFailed(name: string, folder: string, error: string): Promise<Rebuilt> {
+	const profile = basename(name).replace(/\.ya?ml$/, '');
+	const latest = await readLatest(folder, profile).catch(() => undefined);
+	const nothing = {reason: undefined, changes: [], removed: [], seconds: 0};
+	return {...nothing, profile, state: 'failed', image: latest?.image, error};
+}
+
 async function writeReport(folder: string, results: readonly Rebuilt[]): Promise<void> {
-	await mkdir(folder, {recursive: true});
-	await writeFile(join(folder, 'rebuild.json'), `${JSON.stringify(results, undefined, '\t')}\n`);
-	await writeFile(join(folder, 'rebuild.xml'), formatJunit(results));
+	await writeWhole(join(folder, 'rebuild.json'), `${JSON.stringify(results, undefined, '\t')}\n`);
+	await writeWhole(join(folder, 'rebuild.xml'), formatJunit(results));
 }
 
 export const rebuild: CliCommand = {
 	summary: 'make golden images anew and publish them',
 	help: `usage: bringup rebuild (--all | --profile NAME...) --publish DIR [--if-changed] [--keep N] [--sign KEY] [--report DIR] [--json]
 
-  --all            every profile with the section image: of ./profiles, or of those shipped where there is no such folder
+  --all            every profile in ./profiles with the section image
   --profile NAME   one of them; may be given more than once
-  --publish DIR    NAME-YYYYMMDD-DIGEST.* go there, and NAME-latest.* point to them; only what two clones have proven
+  --publish DIR    a folder that is there: NAME-YYYYMMDD-DIGEST.* go to it, and NAME-latest.* point to them; only what
+                   two clones have proven
   --if-changed     leave an image alone that would be made of the same packages, profile and assets
   --keep N         how many of each stay (default: 3)
   --sign KEY       an SSH key: a private one, or the public one of a key that the agent has
@@ -99,6 +109,7 @@ latest. Exit code 0: all are as they should be. 1: some failed.
 		if (!Number.isSafeInteger(keep) || keep < 1) throw new UsageError('--keep is a whole number, 1 or more');
 		const names = values.profile ?? (await listImages());
 		if (names.length === 0) throw new UsageError('no profile here has the section image');
+		await checkPrograms(['flock', 'setpriv'], surroundings.environment['PATH'] ?? '');
 		const progress = makeProgress(surroundings.err, values.quiet ?? false);
 		const signing = values.sign === undefined ? undefined : {key: resolve(values.sign)};
 		const common = {
@@ -108,15 +119,31 @@ latest. Exit code 0: all are as they should be. 1: some failed.
 			date: new Date(),
 			signing,
 		};
-		const results: Rebuilt[] = [];
-		for (const name of names) {
-			surroundings.signal.throwIfAborted();
-			results.push(await rebuildOne(name, {...common, cache: values.cache}, values.quiet ?? false, surroundings));
-			if (values.report !== undefined) await writeReport(resolve(values.report), results);
-		}
+		const {folder} = common;
+		await checkFolder(folder, undefined);
+		const report = values.report === undefined ? undefined : resolve(values.report);
+		// All of it from the start: a run that is cut off says of what it did not come to.
+		const results = await Promise.all(
+			names.map(name => describeFailed(name, folder, 'not tried: the rebuild ended before')),
+		);
+		if (report !== undefined) await writeReport(report, results);
+		let isReported = true;
+		const busy = `another rebuild publishes to ${folder} at this moment; wait for it`;
+		await withLock(folder, busy, async () => {
+			for (const [index, name] of names.entries()) {
+				surroundings.signal.throwIfAborted();
+				const one = {...common, cache: values.cache};
+				results[index] = await rebuildOne(name, one, values.quiet ?? false, surroundings);
+				if (report === undefined) continue;
+				await writeReport(report, results).catch(error => {
+					isReported = false; // the images matter more
+					progress.say(`${report}: ${error.message}`);
+				});
+			}
+		});
 		if (values.json) surroundings.out.write(`${JSON.stringify(results, undefined, '\t')}\n`);
 		for (const {profile, state, image, seconds} of results)
 			progress.say(`${profile.padEnd(20)} ${state.padEnd(10)} ${image ?? ''} ${seconds.toFixed(0)} s`);
-		return results.some(({state}) => state === 'failed') ? 1 : 0;
+		return isReported && results.every(({state}) => state !== 'failed') ? 0 : 1;
 	},
 };

@@ -20,15 +20,15 @@ export interface Profile {
 const isThere = async (path: string) => (await stat(path).catch(() => undefined))?.isFile() ?? false;
 
 async function listFolder(folder: string): Promise<string[]> {
-	const files = await readdir(folder).catch(() => []);
+	const files = await readdir(folder).catch(error => {
+		if (error.code === 'ENOENT') return [];
+		throw error; // one that cannot be read is not an empty one
+	});
 	return files.filter(file => file.endsWith('.yaml')).map(file => basename(file, '.yaml'));
 }
 
-/** The names of the profiles in ./profiles; where there is no such folder, of those that bringup ships. */
-export async function listProfiles(): Promise<string[]> {
-	const own = await listFolder(resolve('profiles'));
-	return own.length > 0 ? own : listFolder(join(packageFolder, 'profiles'));
-}
+/** The names of the profiles in ./profiles. */
+export const listOwnProfiles = (): Promise<string[]> => listFolder(resolve('profiles'));
 
 /** The file of a profile: a path, or a name in ./profiles or among those that bringup ships. Throws a UsageError when there is none. */
 export async function findProfile(given: string): Promise<string> {

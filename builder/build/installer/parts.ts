@@ -123,6 +123,7 @@ export async function gatherInstaller(
 	const {files: assets, left} = await fetchAssets(options.assets, {
 		cache,
 		proxy: debian.proxy,
+		locked: debian.lock !== undefined,
 		say: progress.say,
 		signal,
 	});
