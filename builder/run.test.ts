@@ -51,12 +51,13 @@ test('an abort ends the program', async t => {
 
 test('what one holds another does not get, until it lets go or ends', async t => {
 	await withFolder(tmpdir(), async folder => {
-		const busy = () => withLock(folder, 'busy', async () => {});
-		await withLock(folder, 'busy', async () => {
+		const file = join(folder, 'lock');
+		const busy = () => withLock(file, 'busy', async () => {});
+		await withLock(file, 'busy', async () => {
 			await t.throwsAsync(busy(), {instanceOf: UserError, message: 'busy'});
 		});
 		await t.notThrowsAsync(busy());
-		const failing = withLock(folder, 'busy', () => Promise.reject(new Error('mine')));
+		const failing = withLock(file, 'busy', () => Promise.reject(new Error('mine')));
 		await t.throwsAsync(failing, {message: 'mine'});
 		await t.notThrowsAsync(busy());
 		await t.throwsAsync(

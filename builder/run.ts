@@ -223,8 +223,8 @@ export function start(command: Command, options: {terminal?: boolean} = {}): Sta
 }
 
 /**
- * Does something while no other process of this workstation, or of another container on it, holds the same file or folder
- * (flock(1)). Throws a UserError with `busy` when one does. The kernel lets go of it however this process ends.
+ * Does something while no other process, of another container or over NFS too, holds the same file; made where it is not
+ * there (flock(1)). Throws a UserError with `busy` when one does. The kernel lets go of it however this process ends.
  */
 export async function withLock<T>(path: string, busy: string, use: () => Promise<T>): Promise<T> {
 	// What cat says again, it says with the lock in its hands.

@@ -129,7 +129,7 @@ latest. Exit code 0: all are as they should be. 1: some failed.
 		if (report !== undefined) await writeReport(report, results);
 		let isReported = true;
 		const busy = `another rebuild publishes to ${folder} at this moment; wait for it`;
-		await withLock(folder, busy, async () => {
+		await withLock(join(folder, '.bringup.lock'), busy, async () => {
 			for (const [index, name] of names.entries()) {
 				surroundings.signal.throwIfAborted();
 				const one = {...common, cache: values.cache};
