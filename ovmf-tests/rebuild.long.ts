@@ -2,12 +2,26 @@ import {mkdir, readdir, readFile, rm, writeFile} from 'node:fs/promises';
 import {createServer} from 'node:http';
 import type {AddressInfo} from 'node:net';
 import {join, normalize} from 'node:path';
+import {gzipSync} from 'node:zlib';
 import test from 'ava';
 import {run} from '../builder/run.ts';
 import {folder, writeEvidence, xdgCache} from './vm.ts';
 
 const work = join(folder, 'rebuild');
 const archive = join(work, 'archive');
+
+const changelog = `bringup-test (1.1) own; urgency=medium
+
+  * CVE-2026-12345: mended
+
+ -- nobody <nobody@example.org>  Sat, 21 Nov 2026 00:00:00 +0000
+
+bringup-test (1.0) own; urgency=medium
+
+  * CVE-2025-1234: mended
+
+ -- nobody <nobody@example.org>  Fri, 20 Nov 2026 00:00:00 +0000
+`;
 
 /** An archive of one package, as Debian's are, signed by a key of its own. */
 async function publishPackage(version: string): Promise<void> {
@@ -23,6 +37,12 @@ async function publishPackage(version: string): Promise<void> {
 		'',
 	];
 	await writeFile(join(source, 'DEBIAN/control'), control.join('\n'));
+	const documents = join(source, 'usr/share/doc/bringup-test');
+	await mkdir(documents, {recursive: true});
+	await writeFile(
+		join(documents, 'changelog.Debian.gz'),
+		gzipSync(changelog.slice(changelog.indexOf(`(${version})`) - 13)),
+	);
 	const pool = join(archive, 'pool');
 	const binary = join(archive, 'dists/own/main/binary-amd64');
 	await Promise.all([pool, binary].map(path => mkdir(path, {recursive: true})));
@@ -131,7 +151,9 @@ test.serial(
 		await writeEvidence('rebuild.json', JSON.stringify(third, undefined, '\t'));
 		t.deepEqual(states(third), {plain: 'unchanged', special: 'published'});
 		const special = third.find(({profile}) => profile === 'special');
-		t.deepEqual(special?.changes, [{name: 'bringup-test', old: '1.0', new: '1.1', security: false, cves: []}]);
+		t.deepEqual(special?.changes, [
+			{name: 'bringup-test', old: '1.0', new: '1.1', security: false, cves: ['CVE-2026-12345']},
+		]);
 		const latest = JSON.parse(await readFile(join(work, 'published/special-latest.json'), 'utf8')) as {image: string};
 		t.is(latest.image, special?.image ?? '');
 		t.not(latest.image, first.find(({profile}) => profile === 'special')?.image);
