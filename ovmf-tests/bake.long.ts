@@ -61,7 +61,7 @@ test.serial(
 	async t => {
 		t.timeout(30 * 60_000);
 		const [profile, out] = [join(folder, 'too-small.yaml'), join(folder, 'too-small')];
-		await writeFile(profile, `schema: 1\nextends: ${resolve('profiles/guest.yaml')}\nimage: {size: 1300M}\n`);
+		await writeFile(profile, `schema: 1\nextends: ${resolve('profiles/guest.yaml')}\nimage: {size: 900M}\n`);
 		const error = await t.throwsAsync(bringup('bake', '--profile', profile, '--out', out), {instanceOf: ProgramError});
 		t.log(error?.output.slice(-1500));
 		t.regex(error?.output ?? '', /No space left on device/);
