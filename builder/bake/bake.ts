@@ -66,7 +66,11 @@ async function install(profile: CompleteProfile, iso: string, disk: string, benc
 	const drive = {path: disk, format: 'raw', bus: 'virtio', serial: 'BRINGUP-BAKE', unsafe: true} as const;
 	const given = {name: 'install', firmware, disk: drive, cdrom: iso, cdromFirst: true, once: true};
 	await options.progress.stage('install', update =>
-		withMachine(given, bench, machine => runToEnd(machine, /bringup: install done/, 60, update)),
+		withMachine(given, bench, machine => runToEnd(machine, /bringup: install done/, 60, update)).catch(error => {
+			if (!(error instanceof UserError) || !error.message.includes('No space left on device')) throw error;
+			const remedy = 'what the profile holds does not fit on the disk; make image.size larger';
+			throw new UserError(`${error.message}\n${remedy}`, {cause: error});
+		}),
 	);
 }
 
