@@ -1,6 +1,7 @@
 #!/bin/bash
-# The image by FAI's fai-diskimage (6.0.3, of Debian 12). Takes MIRROR, SECURITY, PACKAGES (a file), OUT (a qcow2), WORK (a folder), MOTD (a text in the image).
+# The image by FAI's fai-diskimage (6.0.3, of Debian 12).
 # needs: fai-diskimage
+# Takes MIRROR, SECURITY, PACKAGES (a file), OUT (a qcow2), WORK (a folder) and MOTD (a text in the image) from the environment.
 # WORK is kept from run to run: a base file with all packages is left in it.
 set -euo pipefail
 : "${MIRROR:?}" "${SECURITY:?}" "${PACKAGES:?}" "${OUT:?}" "${WORK:?}"
@@ -23,6 +24,8 @@ primary / 1G- ext4 rw,errors=remount-ro
 X
 cat > hooks/savelog.TRIXIE <<'X'
 #!/bin/bash
+# fai-divert knows /sbin/init, trixie's systemd-sysv ships /usr/sbin/init: taking the diversion back removes it
+ln -sf ../lib/systemd/systemd "$target/usr/sbin/init"
 # After task finish: by then FAI has taken back its diversion of /sbin/init and its RAM disk on /var/lib/dpkg, but
 # the host's /dev still lies over the image's
 [ -f "$BASEFILE" ] && exit

@@ -1,6 +1,7 @@
 #!/bin/bash
-# The image as virt-builder makes them, by guestfs-tools (1.48, of Debian 12): virt-make-fs and virt-customize, on a system put together by mmdebstrap. Takes MIRROR, SECURITY, PACKAGES (a file), OUT (a qcow2), WORK (a folder), MOTD (a text in the image).
+# The image as virt-builder makes them, by guestfs-tools (1.48, of Debian 12): virt-make-fs and virt-customize, on a system put together by mmdebstrap.
 # needs: virt-customize
+# Takes MIRROR, SECURITY, PACKAGES (a file), OUT (a qcow2), WORK (a folder) and MOTD (a text in the image) from the environment.
 # WORK is kept from run to run: a template with everything but the text is left in it, and libguestfs' own appliance.
 set -euo pipefail
 : "${MIRROR:?}" "${SECURITY:?}" "${PACKAGES:?}" "${OUT:?}" "${WORK:?}"
@@ -25,11 +26,13 @@ if ! ls /boot/vmlinuz-* >/dev/null 2>&1; then
 fi
 
 if ! [ -e template.raw ]; then
-	mmdebstrap --mode=root --variant=custom --include="$(paste -sd, "$PACKAGES")" trixie base.tar \
+	[ -e base.tar ] || mmdebstrap --mode=root --variant=custom --include="$(paste -sd, "$PACKAGES")" trixie new.tar \
 		"deb $MIRROR trixie main" "deb $MIRROR trixie-updates main" "deb $SECURITY trixie-security main"
+	[ -e base.tar ] || mv new.tar base.tar
 	virt-make-fs --format=raw --partition=mbr --type=ext4 --label=root --size=4G base.tar new.raw
 	rm base.tar
-	virt-customize -a new.raw --format raw --smp 2 --memsize 1024 --no-network \
+	# the image need not be /dev/sda within the appliance (disks are probed in any order), hence grub-probe
+	virt-customize --format raw -a new.raw --smp 2 --memsize 1024 --no-network \
 		--write '/etc/systemd/network/80-dhcp.network:[Match]
 Type=ether
 
@@ -43,13 +46,13 @@ GRUB_TIMEOUT=0
 		--write '/etc/fstab:LABEL=root / ext4 errors=remount-ro,x-systemd.growfs 0 1
 ' \
 		--run-command 'systemctl enable systemd-networkd' \
-		--run-command 'grub-install --target=i386-pc /dev/sda && update-grub' \
+		--run-command 'grub-install --target=i386-pc "$(grub-probe --target=disk /)" && update-grub' \
 		--run-command 'sed -i "s#root=[^ ]*#root=LABEL=root#" /boot/grub/grub.cfg' \
 		--run-command ': > /etc/machine-id; rm -f /var/lib/dbus/machine-id'
 	mv new.raw template.raw
 fi
 cp --sparse=always template.raw image.raw
-virt-customize -a image.raw --format raw --no-network --write "/etc/motd:${MOTD-}
+virt-customize --format raw -a image.raw --no-network --write "/etc/motd:${MOTD-}
 "
 qemu-img convert -c -O qcow2 -o compression_type=zstd image.raw "$OUT"
 rm image.raw

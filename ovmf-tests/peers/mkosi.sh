@@ -1,6 +1,7 @@
 #!/bin/bash
-# The image by mkosi (14, of Debian 12). Takes MIRROR, SECURITY, PACKAGES (a file), OUT (a qcow2), WORK (a folder), MOTD (a text in the image).
+# The image by mkosi (14, of Debian 12).
 # needs: mkosi
+# Takes MIRROR, SECURITY, PACKAGES (a file), OUT (a qcow2), WORK (a folder) and MOTD (a text in the image) from the environment.
 # WORK is kept from run to run: --incremental leaves a cache of the installed packages in it.
 set -euo pipefail
 : "${MIRROR:?}" "${SECURITY:?}" "${PACKAGES:?}" "${OUT:?}" "${WORK:?}"
