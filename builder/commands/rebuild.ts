@@ -126,10 +126,10 @@ latest. Exit code 0: all are as they should be. 1: some failed.
 		const results = await Promise.all(
 			names.map(name => describeFailed(name, folder, 'not tried: the rebuild ended before')),
 		);
-		if (report !== undefined) await writeReport(report, results);
 		let isReported = true;
 		const busy = `another rebuild publishes to ${folder} at this moment; wait for it`;
 		await withLock(join(folder, '.bringup.lock'), busy, async () => {
+			if (report !== undefined) await writeReport(report, results);
 			for (const [index, name] of names.entries()) {
 				surroundings.signal.throwIfAborted();
 				const one = {...common, cache: values.cache};
