@@ -99,6 +99,29 @@ export const kubernetesSchema = z
 
 export type Kubernetes = z.output<typeof kubernetesSchema>;
 
+/** As much of the section as tells what a node is to its cluster. */
+export const memberSchema = kubernetesSchema
+	.pick({role: true, cluster: true, server: true, nodeName: true})
+	.required({cluster: true})
+	.strip();
+
+export type Member = Pick<Kubernetes, 'role' | 'server' | 'nodeName'> & {cluster: string};
+
+/** What K3s knows a node by. */
+export const nodePasswordPath = '/etc/rancher/node/password';
+
+/** What a node gets of its cluster: by the path on the node, the file in the cluster's folder on the workstation that it comes from. */
+export function listClusterFiles({role, server, nodeName}: Member, hostname: string): ReadonlyMap<string, string> {
+	const tokens = role === 'server' ? ['agent-token', 'token'] : ['agent-token'];
+	const authorities = role === 'server' && server === undefined ? authorityFiles : [];
+	const isNameKnown = !(nodeName ?? hostname).includes('{');
+	return new Map([
+		...tokens.map(name => [`${clusterSecrets}/${name}`, name] as const),
+		...authorities.map(name => [`${clusterSecrets}/tls/${name}`, name] as const),
+		...(isNameKnown ? [[nodePasswordPath, 'node-key'] as const] : []),
+	]);
+}
+
 /** Whether it is known what the node is to start as: an agent of an image learns from its clone's seed which server it joins. */
 export function isPlaced({role, server}: Kubernetes): boolean {
 	return role === 'server' || server !== undefined;

@@ -1,4 +1,5 @@
 import test from 'ava';
+import {authorityFiles} from './k3s.ts';
 import {secretPath} from './phase.ts';
 import {listSeedSecrets, renderSeed} from './seed.ts';
 import {type PlacedDomain, placeDomains, virtualizationSchema} from './virtualization.ts';
@@ -78,7 +79,7 @@ test('a password goes in as a hash', t => {
 test("files go in as they are, secrets by their values, and what is the clone's own of the profile as a merge patch", t => {
 	const token = {secret: {file: 'agent-token'}};
 	const files = {'/etc/motd': 'hello\n', '/etc/bringup/secrets/kubernetes/agent-token': token};
-	const machine = {kubernetes: {cluster: 'home', server: 'https://192.0.2.11:6443'}};
+	const machine = {kubernetes: {config: {'node-label': ['a=b']}}};
 	const domain = place({seed: {users: [user], files, machine}});
 	const found = read(domain, new Map([[secretPath(token), 'K10abc::node:x']])).user.write_files as {
 		path: string;
@@ -94,8 +95,33 @@ test("files go in as they are, secrets by their values, and what is the clone's 
 		],
 	);
 	t.true(found.every(({permissions}) => permissions === '0600'));
-	t.deepEqual(domain.seed && listSeedSecrets(domain.seed).map(({secret}) => secret), [token]);
+	t.deepEqual(domain.seed && listSeedSecrets('one', domain.seed).map(({path}) => path), [secretPath(token)]);
 	t.throws(() => renderSeed(domain, new Map()), {message: /agent-token in a seed is missing/});
+});
+
+test('a clone that joins a cluster gets what its role takes, under its own name, from where the machine has it', t => {
+	const join = (kubernetes: object, hostname?: string) => {
+		const domain = place({seed: {hostname, users: [user], machine: {kubernetes: {cluster: 'home', ...kubernetes}}}});
+		const needed = domain.seed ? listSeedSecrets('one', domain.seed).map(({path}) => path) : [];
+		const written = read(domain, new Map(needed.map(path => [path, `from ${path}`]))).user.write_files as {
+			path: string;
+			content: string;
+		}[];
+		const brought = written.filter(({path}) => path !== '/etc/bringup/clone.json');
+		t.deepEqual(
+			brought.map(({content}) => content),
+			brought.map(({path}) => `from /etc/bringup/secrets/domains/one${path}\n`),
+		);
+		t.throws(() => renderSeed(domain, new Map()), {message: /in a seed is missing/});
+		return brought.map(({path}) => path);
+	};
+	const [token, agentToken] = ['token', 'agent-token'].map(name => `/etc/bringup/secrets/kubernetes/${name}`);
+	const server = 'https://192.0.2.11:6443';
+	t.deepEqual(join({role: 'agent', server}), [agentToken, '/etc/rancher/node/password']);
+	t.deepEqual(join({role: 'server', server}), [agentToken, token, '/etc/rancher/node/password']);
+	const first = join({role: 'server', config: {disable: ['traefik']}});
+	t.true(first.includes('/etc/bringup/secrets/kubernetes/tls/server-ca.key'));
+	t.is(first.length, 3 + authorityFiles.length);
 });
 
 test('keys that the build did not put in are told', t => {

@@ -1,5 +1,6 @@
 import {isIPv6} from 'node:net';
 import {clonePath} from './golden.ts';
+import {listClusterFiles, type Member, memberSchema} from './k3s.ts';
 import {type Secret, secretPath} from './phase.ts';
 import {digestOf, type PlacedDomain, type PlacedLink} from './virtualization.ts';
 
@@ -16,25 +17,47 @@ type User = Given['users'][number];
 
 const isSecret = (value: string | Secret): value is Secret => typeof value !== 'string';
 
-/** What of a seed is kept out of the profile, with its place. */
-export function listSeedSecrets({users, files}: Given): {at: string; secret: Secret}[] {
-	const passwords = users.flatMap(({name, password}) => {
-		return password ? [{at: `the password hash of ${name}`, secret: password}] : [];
-	});
-	const contents = Object.entries(files).flatMap(([path, value]) => {
-		return isSecret(value) ? [{at: `the content of ${path}`, secret: value}] : [];
-	});
-	return [...passwords, ...contents];
+/** The clone as a node of a cluster, and its name; undefined where what its seed lays over the image's profile names no cluster. */
+export function findNode(domain: string, {machine, hostname}: Given): {member: Member; hostname: string} | undefined {
+	const {success, data} = memberSchema.safeParse(machine?.['kubernetes']);
+	return success ? {member: data, hostname: hostname ?? domain} : undefined;
 }
 
-function renderFiles({files, machine}: Given, secrets: ReadonlyMap<string, string>): object[] {
-	const all = Object.entries(files).map(([path, value]): [string, string] => {
-		const content = isSecret(value) ? secrets.get(secretPath(value)) : value;
-		if (content === undefined) throw new Error(`the content of ${path} in a seed is missing`);
-		return [path, isSecret(value) ? `${content}\n` : content];
+/** Where the machine keeps the content of a domain's file that is not in the profile. */
+export const placeForDomain = (domain: string, path: string) => `/etc/bringup/secrets/domains/${domain}${path}`;
+
+/** By their paths on the clone, what bringup brings of its cluster, by the paths on the machine. */
+function listBrought(domain: string, given: Given): Map<string, string> {
+	const node = findNode(domain, given);
+	const paths = node ? [...listClusterFiles(node.member, node.hostname).keys()] : [];
+	return new Map(paths.map(path => [path, placeForDomain(domain, path)]));
+}
+
+/** What of a seed is kept out of the profile: what it is, and its path on the machine. */
+export function listSeedSecrets(domain: string, given: Given): {at: string; path: string}[] {
+	const {users, files} = given;
+	const passwords = users.flatMap(({name, password}) => {
+		return password ? [{at: `the password hash of ${name}`, path: secretPath(password)}] : [];
 	});
-	if (machine) all.push([clonePath, `${JSON.stringify(machine, undefined, 2)}\n`]);
-	return all.map(([path, content]) => ({path, content, owner: 'root:root', permissions: '0600'}));
+	const contents = Object.entries(files).flatMap(([path, value]) => {
+		return isSecret(value) ? [{at: `the content of ${path}`, path: secretPath(value)}] : [];
+	});
+	const brought = [...listBrought(domain, given)].map(([path, place]) => ({at: `the content of ${path}`, path: place}));
+	return [...passwords, ...contents, ...brought];
+}
+
+function renderFiles(domain: string, given: Given, secrets: ReadonlyMap<string, string>): object[] {
+	const {files, machine} = given;
+	const read = (path: string, place: string) => {
+		const content = secrets.get(place);
+		if (content === undefined) throw new Error(`the content of ${path} in a seed is missing`);
+		return `${content}\n`;
+	};
+	const all = new Map([...listBrought(domain, given)].map(([path, place]) => [path, read(path, place)]));
+	for (const [path, value] of Object.entries(files))
+		all.set(path, isSecret(value) ? read(path, secretPath(value)) : value);
+	if (machine) all.set(clonePath, `${JSON.stringify(machine, undefined, 2)}\n`);
+	return [...all].map(([path, content]) => ({path, content, owner: 'root:root', permissions: '0600'}));
 }
 
 function renderUser({name, sshKeys, sudo, groups}: User, hash: string | undefined): object {
@@ -66,7 +89,7 @@ export function renderSeed(
 	const {seed, links, name} = domain;
 	if (!seed) return undefined;
 	const users = seed.users.map(user => renderUser(user, user.password && secrets.get(secretPath(user.password))));
-	const written = renderFiles(seed, secrets);
+	const written = renderFiles(name, seed, secrets);
 	const write = written.length > 0 ? {write_files: written} : {};
 	const user = {users, disable_root: true, ssh_pwauth: false, package_update: false, ...write};
 	const ethernets = Object.fromEntries(links.map((link, index) => [`net${index}`, renderLink(link, `net${index}`)]));

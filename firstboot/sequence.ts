@@ -164,11 +164,21 @@ export async function planSequence(
 export {type Asset, assetPath, assetsFolder} from './assets.ts';
 export {parseSize, size} from './disks.ts';
 export {type Image, logs, traces} from './golden.ts';
-export {authorityFiles, clusterSecrets, type Kubernetes, kubernetesSchema, ownOptions} from './k3s.ts';
+export {
+	authorityFiles,
+	clusterSecrets,
+	type Kubernetes,
+	kubernetesSchema,
+	listClusterFiles,
+	type Member,
+	memberSchema,
+	nodePasswordPath,
+	ownOptions,
+} from './k3s.ts';
 export {buildIdPath, type Probe, type Secret, type Step, secretPath} from './phase.ts';
 export {type ContainerUser, formatUnits, kindOf, serviceOf} from './quadlet.ts';
 export {probeRecord, type RecordedMachine} from './record.ts';
 export {recoveryPath, recoveryUser} from './recovery.ts';
-export {listSeedSecrets, renderSeed, type Seed} from './seed.ts';
+export {findNode, placeForDomain, renderSeed, type Seed} from './seed.ts';
 export {findShortages} from './sizing.ts';
 export {type Domain, placeDomains, type Virtualization} from './virtualization.ts';

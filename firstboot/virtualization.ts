@@ -112,7 +112,7 @@ const domain = z.strictObject({
 				.record(z.string(), z.unknown())
 				.optional()
 				.describe(
-					'for a golden image of bringup: what is this clone’s own of its profile, such as `kubernetes: {server: …}`; put over the image’s by the rules of a merge patch (RFC 7396)',
+					'for a golden image of bringup: what is this clone’s own of its profile, put over the image’s by the rules of a merge patch (RFC 7396). With `kubernetes: {role: agent, cluster: home, server: …}` it joins that cluster, and the seed brings what that takes: tokens, authorities, the node password',
 				),
 		})
 		.optional()

@@ -2,6 +2,7 @@
 import {copyFileSync, readdirSync} from 'node:fs';
 import {cp, mkdir, readdir, readFile, rm, stat, writeFile} from 'node:fs/promises';
 import {basename, join, resolve} from 'node:path';
+import {setTimeout as sleep} from 'node:timers/promises';
 import {findAccelerator} from '../builder/boot/accel.ts';
 import {findPort, startMachine} from '../builder/boot/machine.ts';
 import {type Command, run, runLong, start} from '../builder/run.ts';
@@ -47,6 +48,15 @@ async function startProxy(port: number): Promise<() => Promise<unknown>> {
 	const paths = `CacheDir: ${own}/cache\nLogDir: ${own}\nSocketPath: ${own}/socket\nPidFile: ${own}/pid\n`;
 	await writeFile(join(own, 'acng.conf'), `${paths}BindAddress: 127.0.0.1\nPort: ${port}\nForeGround: 1\n`);
 	const proxy = start(['apt-cacher-ng', '-c', own]);
+	const answers = () =>
+		fetch(`http://127.0.0.1:${port}/`).then(
+			() => true,
+			() => false,
+		);
+	for (let tries = 0; !(await answers()); tries++) {
+		if (tries === 100) throw new Error('apt-cacher-ng does not answer after ten seconds');
+		await sleep(100);
+	}
 	return () => {
 		proxy.kill('SIGTERM');
 		return proxy.ended;
@@ -89,6 +99,7 @@ async function benchOwn(): Promise<Figures & {packages: readonly string[]}> {
 	const first = await bakeUnproven(cli('bake', out), `${out}.qcow2`);
 	await write('Europe/Berlin');
 	const changed = await bakeUnproven(cli('bake', out), `${out}.qcow2`);
+	say(`bringup: first ${first.toFixed(0)} s, changed ${changed.toFixed(0)} s`);
 	const {size} = await stat(`${out}.qcow2`);
 	const login = await bootToLogin('bringup', `${out}.qcow2`);
 	return {first, changed, size, login, packages: packages.map(({name}) => name)};
@@ -107,6 +118,7 @@ async function benchPeer(recipe: string, env: Record<string, string>): Promise<F
 	await rm(WORK, {recursive: true});
 	const first = await time(() => make('first'));
 	const changed = await time(() => make('changed'));
+	say(`${name}: first ${first.toFixed(0)} s, changed ${changed.toFixed(0)} s`);
 	const {size} = await stat(OUT);
 	await rm(WORK, {recursive: true});
 	return {first, changed, size, login: await bootToLogin(name, OUT)};
@@ -148,7 +160,16 @@ const env = {
 };
 for (const recipe of (await readdir(recipes)).filter(name => name.endsWith('.sh')).sort()) {
 	const name = basename(recipe, '.sh');
-	if (await isInstalled(recipe)) figures[name] = await benchPeer(recipe, env);
+	if (await isInstalled(recipe))
+		await benchPeer(recipe, env).then(
+			found => {
+				figures[name] = found;
+			},
+			error => {
+				process.exitCode = 1;
+				say(`${name} failed: ${error.message}; ${join(folder, name)}.log says why`);
+			},
+		);
 	else say(`${name} is not installed, so nothing is said of it`);
 }
 await stopProxy();
@@ -173,4 +194,4 @@ await writeFile(
 	`${JSON.stringify({...result, ratios: Object.fromEntries(ratios)}, undefined, '\t')}\n`,
 );
 say('out/bench-peers.json has them as JSON');
-await rm(folder, {recursive: true});
+if (process.exitCode === undefined) await rm(folder, {recursive: true});

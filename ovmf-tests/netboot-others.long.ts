@@ -3,7 +3,7 @@ import {join, resolve} from 'node:path';
 import test, {type ExecutionContext} from 'ava';
 import {run, type Started, start} from '../builder/run.ts';
 import {digestDisk, failure, folder, makeForeignDisk, makeTestDisk, question, startFor} from './vm.ts';
-import {askOn, buildTree, makeWire, treeOf, type Wire} from './wire.ts';
+import {askOn, buildTree, loginOf, makeWire, startDhcp, treeOf, type Wire} from './wire.ts';
 
 const own = join(folder, 'netboot-others');
 
@@ -12,22 +12,6 @@ test.before('trees', async t => {
 	await mkdir(own, {recursive: true});
 	for (const profile of ['small', 'installer']) await buildTree(profile);
 });
-
-/** The DHCP server that a network has anyway; told of no tree, it knows nothing of booting. */
-async function startDhcp(wire: Wire, tree?: string): Promise<Started> {
-	const file = join(own, `${wire.namespace}.conf`);
-	const boot = [
-		...['enable-tftp', `tftp-root=${tree}`, 'dhcp-match=set:efi,option:client-arch,7'],
-		...['dhcp-boot=tag:efi,bootx64.efi,,192.0.2.1', 'dhcp-boot=tag:!efi,bringup.pxe,,192.0.2.1'],
-	];
-	const lines = [
-		...['port=0', 'interface=wire', 'bind-interfaces', 'no-hosts', 'no-resolv', 'user=root', 'log-dhcp'],
-		...['dhcp-range=192.0.2.100,192.0.2.150,255.255.255.0,1h', `dhcp-leasefile=${file}.leases`],
-		...(tree === undefined ? [] : boot),
-	];
-	await writeFile(file, `${lines.join('\n')}\n`);
-	return start(wire.on('dnsmasq', '--keep-in-foreground', '--log-facility=-', `--conf-file=${file}`));
-}
 
 /** Starts bringup serve for one machine of the wire, without leases of its own. */
 async function startServe(wire: Wire, name: string, profile: string): Promise<Started> {
@@ -104,7 +88,7 @@ async function installBeside(t: ExecutionContext, profile: string, firmware: Cas
 	await said(new RegExp(`bringup: ${name} is installed; booting its disk`), 900);
 	const summary = await said(/bringup: provision done.*/, 1200);
 	const [address = ''] = /192\.0\.2\.\d+/.exec(summary) ?? [];
-	t.is((await askOn(wire, profile, address, ['hostname'])).trim(), name);
+	t.is((await askOn(wire, loginOf(profile), address, ['hostname'])).trim(), name);
 	await machine.powerOff(180);
 	t.is(await digestDisk(foreign.disk.path), foreign.digest);
 }

@@ -3,7 +3,7 @@ import {join} from 'node:path';
 import test, {type ExecutionContext} from 'ava';
 import {type Started, start} from '../builder/run.ts';
 import {failure, folder, makeTestDisk, startFor} from './vm.ts';
-import {askOn, buildTree, makeWire, treeOf, type Wire} from './wire.ts';
+import {askOn, buildTree, loginOf, makeWire, treeOf, type Wire} from './wire.ts';
 
 const state = join(folder, 'serve');
 const machinesFile = join(folder, 'machines.yaml');
@@ -72,7 +72,7 @@ async function install(
 	const [summary] = await machine.waitFor(/bringup: provision done.*/, 900, failure);
 	stage(summary);
 	const [address = ''] = /192\.0\.2\.\d+/.exec(summary) ?? [];
-	const ask = (...command: string[]) => askOn(wire, profile, address, command);
+	const ask = (...command: string[]) => askOn(wire, loginOf(profile), address, command);
 	t.is((await ask('hostname')).trim(), name);
 	t.regex(await ask('date', '+%Z'), zone);
 	t.regex(await ask('mokutil', '--sb-state'), /SecureBoot enabled/);

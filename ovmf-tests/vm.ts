@@ -58,6 +58,7 @@ export interface Setup {
 	cdromFirst?: boolean;
 	sshPort?: number;
 	memory?: number;
+	cpus?: number;
 	wires?: NonNullable<MachineOptions['wires']>;
 	kernel?: NonNullable<MachineOptions['kernel']>;
 	tap?: NonNullable<MachineOptions['tap']>;

@@ -1,7 +1,8 @@
-import {mkdir} from 'node:fs/promises';
+import {mkdir, writeFile} from 'node:fs/promises';
 import {homedir} from 'node:os';
 import {join} from 'node:path';
-import {run} from '../builder/run.ts';
+import type {Login} from '../builder/boot/machine.ts';
+import {run, type Started, start} from '../builder/run.ts';
 import {folder} from './vm.ts';
 
 /** A wire of a test's own: a bridge in a network namespace, with a tap for each machine; the workstation is 192.0.2.1. */
@@ -35,6 +36,9 @@ export async function makeWire(name: string, taps: readonly string[]): Promise<W
 /** Where the netboot tree of a test's profile is. */
 export const treeOf = (profile: string) => join(folder, `${profile}-pxe`);
 
+/** How to log in to what it installs. */
+export const loginOf = (profile: string): Login => ({user: 'admin', key: `${treeOf(profile)}.ssh-key`});
+
 /** Makes the netboot tree of a test's profile, for a person without an SSH key. */
 export async function buildTree(profile: string): Promise<void> {
 	const home = join(folder, 'home');
@@ -44,9 +48,28 @@ export async function buildTree(profile: string): Promise<void> {
 	await run(['npm', 'run', 'bringup', '--', ...build], {env});
 }
 
+/** What the DHCP server of a wire has given: a line each, with MAC address and address (dnsmasq's own). */
+export const leasesOf = ({namespace}: Wire) => join(folder, `${namespace}.conf.leases`);
+
+/** The DHCP server that a network has anyway; told of no tree, it knows nothing of booting. */
+export async function startDhcp(wire: Wire, tree?: string): Promise<Started> {
+	const file = join(folder, `${wire.namespace}.conf`);
+	const boot = [
+		...['enable-tftp', `tftp-root=${tree}`, 'dhcp-match=set:efi,option:client-arch,7'],
+		...['dhcp-boot=tag:efi,bootx64.efi,,192.0.2.1', 'dhcp-boot=tag:!efi,bringup.pxe,,192.0.2.1'],
+	];
+	const lines = [
+		...['port=0', 'interface=wire', 'bind-interfaces', 'no-hosts', 'no-resolv', 'user=root', 'log-dhcp'],
+		...['dhcp-range=192.0.2.100,192.0.2.150,255.255.255.0,1h', `dhcp-leasefile=${leasesOf(wire)}`],
+		...(tree === undefined ? [] : boot),
+	];
+	await writeFile(file, `${lines.join('\n')}\n`);
+	return start(wire.on('dnsmasq', '--keep-in-foreground', '--log-facility=-', `--conf-file=${file}`));
+}
+
 /** Runs a program on a machine of the wire. */
-export function askOn(wire: Wire, profile: string, address: string, command: readonly string[]): Promise<string> {
+export function askOn(wire: Wire, login: Login, address: string, command: readonly string[]): Promise<string> {
 	const settings = ['StrictHostKeyChecking=no', 'UserKnownHostsFile=/dev/null', 'BatchMode=yes', 'LogLevel=ERROR'];
 	const options = settings.flatMap(setting => ['-o', setting]);
-	return run(wire.on('ssh', '-i', `${treeOf(profile)}.ssh-key`, ...options, `admin@${address}`, ...command));
+	return run(wire.on('ssh', '-i', login.key, ...options, `${login.user}@${address}`, ...command));
 }

@@ -21,8 +21,10 @@ export interface MachineOptions {
 	folder: string;
 	firmware: Firmware;
 	accelerator: Accelerator;
-	/** In MiB. */
+	/** In MiB; what the machine never touches is not taken from this workstation, which may have less. */
 	memory: number;
+	/** Processors; 2 where nothing is said. */
+	cpus?: number;
 	disks: readonly DiskOptions[];
 	/** A kernel that is started directly, with its initramfs and command line. */
 	kernel?: {image: string; initrd: string; append: string};
@@ -35,8 +37,8 @@ export interface MachineOptions {
 	sshPort?: number;
 	/** Further network cards, each wired to one other machine by a socket; the one that listens starts first. */
 	wires?: readonly {mac: string; socket: string; listen: boolean}[];
-	/** The first network card is on a tap device of a network namespace, and the machine boots from it before anything else. */
-	tap?: {namespace: string; device: string; boot: 'pxe' | 'http'};
+	/** The first network card is on a tap device of a network namespace; with `boot` the machine boots from it before anything else. */
+	tap?: {namespace: string; device: string; boot?: 'pxe' | 'http'};
 	/** Nothing from outside but DHCP and the forwarded port. */
 	isolated: boolean;
 	/** Serial port and monitor on this terminal; with a window too, or without. */
@@ -126,9 +128,11 @@ function listWire({mac, socket, listen}: {mac: string; socket: string; listen: b
 
 /** The firmware tries PXE before HTTP Boot; told not to, it goes on to the other (OVMF's own words, in fw_cfg). */
 function listFirstCard({tap, mac, isolated, sshPort, firmware}: MachineOptions): string[] {
+	const netdev = tap ? ['-netdev', `tap,id=net0,ifname=${tap.device},script=no,downscript=no`] : [];
+	if (tap && !tap.boot) return [...netdev, '-device', `virtio-net-pci,netdev=net0,mac=${mac},romfile=`];
 	if (tap)
 		return [
-			...['-netdev', `tap,id=net0,ifname=${tap.device},script=no,downscript=no`],
+			...netdev,
 			// BIOS boots from the network by the ROM of the card, UEFI by itself.
 			...['-device', `virtio-net-pci,netdev=net0,mac=${mac},${firmware === 'bios' ? '' : 'romfile=,'}bootindex=0`],
 			...(tap.boot === 'http' ? ['-fw_cfg', 'name=opt/org.tianocore/IPv4PXESupport,string=n'] : []),
@@ -161,7 +165,18 @@ export function listQemuArguments(options: MachineOptions): Command {
 		...before,
 		...(accelerator === 'kvm' ? ['-accel', 'kvm', '-cpu', 'host'] : tcg),
 		...listFirmware(options),
-		...['-smp', '2', '-m', String(options.memory), '-nodefaults', '-vga', 'std', '-rtc', 'base=utc'],
+		...[
+			'-smp',
+			String(options.cpus ?? 2),
+			'-m',
+			String(options.memory),
+			'-nodefaults',
+			'-vga',
+			'std',
+			'-rtc',
+			'base=utc',
+		],
+		...['-object', `memory-backend-ram,id=ram,size=${options.memory}M,reserve=off`, '-machine', 'memory-backend=ram'],
 		...listIdentity(options),
 		...['-device', 'qemu-xhci,id=xhci', '-device', 'virtio-rng-pci'],
 		// Before the drives: what a DHCP server knows a link by depends on its slot (networkd's IAID), whatever disks there are.

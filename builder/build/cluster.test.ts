@@ -4,8 +4,12 @@ import {tmpdir} from 'node:os';
 import {join} from 'node:path';
 import test from 'ava';
 import {authorityFiles, clusterSecrets} from '../../firstboot/sequence.ts';
+
+import {packageFolder} from '../paths.ts';
+import {completeProfile} from '../profile/complete.ts';
+import {loadProfile} from '../profile/profile.ts';
 import {run} from '../run.ts';
-import {fetchClusterFiles} from './cluster.ts';
+import {fetchClusterFiles, fetchMembers} from './cluster.ts';
 
 const clusters = await mkdtemp(join(tmpdir(), 'bringup-clusters-'));
 const first = {role: 'server', cluster: 'home', server: undefined, nodeName: undefined} as const;
@@ -72,6 +76,19 @@ test('no machine gets the key of root or intermediate; a further server no autho
 		[...(await fetchClusterFiles(agent, 'node-3', clusters)).keys()],
 		[`${clusterSecrets}/agent-token`, '/etc/rancher/node/password'],
 	);
+});
+
+test('the clones of a machine are members by their seeds, each with files of its own on the machine', async t => {
+	const profile = await loadProfile(join(packageFolder, 'profiles/homelab.yaml'));
+	const complete = completeProfile(profile, {mirror: 'http://m', securityMirror: 'http://s', sshKeys: []});
+	if (Array.isArray(complete)) return t.fail();
+	const files = await fetchMembers(complete, clusters);
+	const place = (name: string, path: string) => `/etc/bringup/secrets/domains/${name}${path}`;
+	t.is(files.size, authorityFiles.length + 3 + 2 + 2);
+	t.is(files.get(place('control-1', `${clusterSecrets}/token`)), server.get(`${clusterSecrets}/token`));
+	const password = (name: string) => files.get(place(name, '/etc/rancher/node/password'));
+	t.regex(password('worker-1') ?? '', /^[0-9a-f]{32}$/);
+	t.not(password('worker-1'), password('worker-2'));
 });
 
 test('a name has one node password for ever, a pattern has none', async t => {

@@ -1,7 +1,14 @@
 import {createHash, createHmac, randomBytes, X509Certificate} from 'node:crypto';
 import {mkdir, readFile, rename, stat, writeFile} from 'node:fs/promises';
 import {join} from 'node:path';
-import {authorityFiles, clusterSecrets, type Kubernetes} from '../../firstboot/sequence.ts';
+import {
+	authorityFiles,
+	findNode,
+	listClusterFiles,
+	type Member,
+	nodePasswordPath,
+	placeForDomain,
+} from '../../firstboot/sequence.ts';
 import {withFolder} from '../folder.ts';
 import type {CompleteProfile} from '../profile/complete.ts';
 import {run, UserError} from '../run.ts';
@@ -98,27 +105,23 @@ async function readWhole(folder: string, name: string): Promise<string> {
 	);
 }
 
-/** As much of the section as tells what a machine is to its cluster. */
-export type Member = Pick<Kubernetes, 'role' | 'server' | 'nodeName'> & {cluster: string};
-
-/** The machine of a profile as its cluster has it; undefined where it is of none, such as a golden image. */
-export function findMember({kubernetes, identity}: CompleteProfile['fields']): [Member, hostname: string] | undefined {
-	const {cluster} = kubernetes ?? {};
-	return kubernetes && cluster !== undefined ? [{...kubernetes, cluster}, identity.hostname ?? ''] : undefined;
+/** Who is of a cluster: the machine of a profile, and those of its domains whose seeds name one. */
+export interface Membership {
+	member: Member;
+	hostname: string;
+	/** Where the machine has what stands at that path on the member. */
+	place: (path: string) => string;
 }
 
-const passwordPath = '/etc/rancher/node/password';
-
-/** What a machine gets of its cluster: by the path on the machine, the file in the cluster's folder that it comes from. */
-export function listClusterFiles({role, server, nodeName}: Member, hostname: string): ReadonlyMap<string, string> {
-	const tokens = role === 'server' ? ['agent-token', 'token'] : ['agent-token'];
-	const authorities = role === 'server' && server === undefined ? authorityFiles : [];
-	const isNameKnown = !(nodeName ?? hostname).includes('{');
-	return new Map([
-		...tokens.map(name => [`${clusterSecrets}/${name}`, name] as const),
-		...authorities.map(name => [`${clusterSecrets}/tls/${name}`, name] as const),
-		...(isNameKnown ? [[passwordPath, 'node-key'] as const] : []),
-	]);
+/** The members of clusters that a profile makes; none where it is of a golden image. */
+export function listMembers({fields: {kubernetes, identity, virtualization}}: CompleteProfile): Membership[] {
+	const {cluster} = kubernetes ?? {};
+	const own = {hostname: identity.hostname ?? '', place: (path: string) => path};
+	const clones = Object.entries(virtualization?.domains ?? {}).flatMap(([name, {seed}]) => {
+		const node = seed && findNode(name, seed);
+		return node ? [{...node, place: (path: string) => placeForDomain(name, path)}] : [];
+	});
+	return [...(kubernetes && cluster !== undefined ? [{...own, member: {...kubernetes, cluster}}] : []), ...clones];
 }
 
 /**
@@ -149,7 +152,15 @@ export async function fetchClusterFiles(
 			throw new UserError(`${join(folder, name)} is not of the root-ca.crt beside it; restore the folder from a copy`);
 		const node = (member.nodeName ?? hostname).toLowerCase();
 		const password = () => createHmac('sha256', text).update(node).digest('hex').slice(0, 32);
-		files.set(path, path === passwordPath ? password() : text);
+		files.set(path, path === nodePasswordPath ? password() : text);
 	}
+	return files;
+}
+
+/** The same for all members that a profile makes, by the path that each file has on the machine. */
+export async function fetchMembers(profile: CompleteProfile, clusters: string): Promise<Map<string, string>> {
+	const files = new Map<string, string>();
+	for (const {member, hostname, place} of listMembers(profile))
+		for (const [path, text] of await fetchClusterFiles(member, hostname, clusters)) files.set(place(path), text);
 	return files;
 }

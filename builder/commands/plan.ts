@@ -3,6 +3,7 @@ import {join} from 'node:path';
 import {parseArgs} from 'node:util';
 import {
 	assetsFolder,
+	listClusterFiles,
 	machineSchema,
 	planSequence,
 	probeRecord,
@@ -10,7 +11,7 @@ import {
 	recoveryPath,
 	sequences,
 } from '../../firstboot/sequence.ts';
-import {findMember, listClusterFiles} from '../build/cluster.ts';
+import {listMembers} from '../build/cluster.ts';
 import {packageFolder} from '../paths.ts';
 import {makeMachine} from '../render/tree.ts';
 import {UsageError, UserError} from '../run.ts';
@@ -39,8 +40,9 @@ export const plan: CliCommand = {
 		});
 		const {profile, secrets, assets, needsKey} = await load(values.profile, surroundings);
 		const record = await readRecord(values.machine ?? join(packageFolder, 'firstboot/machines/blank.json'));
-		const member = findMember(profile.fields);
-		const cluster = member ? listClusterFiles(...member).keys() : [];
+		const cluster = listMembers(profile).flatMap(({member, hostname, place}) =>
+			[...listClusterFiles(member, hostname).keys()].map(place),
+		);
 		const stands = Object.fromEntries([...secrets.keys(), recoveryPath, ...cluster].map(path => [path, 'secret']));
 		const brought = values.machine ? {} : {[`${assetsFolder}/`]: assets.map(({sha256}) => sha256).join('\n')};
 		const probe = probeRecord({commands: record.commands, files: {...brought, ...record.files, ...stands}});

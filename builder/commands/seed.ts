@@ -1,8 +1,10 @@
 import {resolve} from 'node:path';
 import {parseArgs} from 'node:util';
-import {type Domain, listSeedSecrets, placeDomains, renderSeed, secretPath} from '../../firstboot/sequence.ts';
+import {type Domain, placeDomains, renderSeed} from '../../firstboot/sequence.ts';
 import {type SeedFormat, writeSeedFolder, writeSeedIso} from '../bake/seed.ts';
 import {prepareOutput} from '../build/build.ts';
+import {fetchMembers} from '../build/cluster.ts';
+import {findClustersFolder} from '../paths.ts';
 import {suggest} from '../profile/explain.ts';
 import {checkPrograms, UsageError, UserError} from '../run.ts';
 import {type CliCommand, load} from './command.ts';
@@ -55,18 +57,14 @@ It is the very seed that a machine of this profile gives the domain. Keep it as 
 			throw new UserError(
 				`the seed of ${name} says sshKeys: auto, and ~/.ssh has no key. Make one with ssh-keygen, or name it in the profile`,
 			);
-		const rendered = own && renderSeed(own, pickSecrets(own.seed, secrets));
+		const members = await fetchMembers(profile, findClustersFolder(surroundings.environment));
+		const rendered = own && renderSeed(own, new Map([...secrets, ...members]));
 		if (!rendered) throw new UserError(`the domain ${name} has no seed in the profile`);
 		await write(rendered, format, values.out ?? `out/${name}-seed.iso`, surroundings.environment['PATH'] ?? '');
 		surroundings.err.write(`${values.out ?? `out/${name}-seed.iso`}: instance ${rendered.instanceId}\n`);
 		return 0;
 	},
 };
-
-function pickSecrets(given: Domain['seed'], secrets: ReadonlyMap<string, string>): Map<string, string> {
-	const paths = (given ? listSeedSecrets(given) : []).map(({secret}) => secretPath(secret));
-	return new Map(paths.map(path => [path, secrets.get(path) ?? '']));
-}
 
 async function write(rendered: Parameters<typeof writeSeedIso>[0], format: SeedFormat, out: string, path: string) {
 	if (out.endsWith('/')) return writeSeedFolder(rendered, format, resolve(out));

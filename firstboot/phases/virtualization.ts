@@ -16,7 +16,7 @@ import {
 	run,
 } from '../libvirt.ts';
 import {planTable} from '../nftables.ts';
-import {type Phase, type Probe, planFile, type Step, secretPath} from '../phase.ts';
+import {type Phase, type Probe, planFile, type Step} from '../phase.ts';
 import {listSeedSecrets, renderSeed, type Seed} from '../seed.ts';
 import {findFullFolders, findShortages, roundMemory} from '../sizing.ts';
 import {renderSpoofing} from '../spoofing.ts';
@@ -109,10 +109,10 @@ async function planPoolsAndNetworks(
 
 async function readSeed(domain: PlacedDomain, probe: Probe): Promise<Seed | undefined> {
 	const secrets = new Map<string, string>();
-	for (const {at, secret} of domain.seed ? listSeedSecrets(domain.seed) : []) {
-		const value = (await probe.read(secretPath(secret)))?.trimEnd();
-		if (!value) throw new Error(`${at} is not in ${secretPath(secret)}; build the medium again`);
-		secrets.set(secretPath(secret), value);
+	for (const {at, path} of domain.seed ? listSeedSecrets(domain.name, domain.seed) : []) {
+		const value = (await probe.read(path))?.trimEnd();
+		if (!value) throw new Error(`${at} is not in ${path}; build the medium again`);
+		secrets.set(path, value);
 	}
 	return renderSeed(domain, secrets);
 }

@@ -1,0 +1,226 @@
+import {mkdir, readFile, rm, writeFile} from 'node:fs/promises';
+import {join, resolve} from 'node:path';
+import test, {type ExecutionContext} from 'ava';
+import {parse} from 'yaml';
+import type {Machine} from '../builder/boot/machine.ts';
+import {run} from '../builder/run.ts';
+import {digestDisk, evidence, failure, findPort, folder, makeAssets, makeTestDisk, startFor, xdgCache} from './vm.ts';
+import {askOn, leasesOf, makeWire, startDhcp, type Wire} from './wire.ts';
+
+interface Domain {
+	cpus: number;
+	memory: string;
+	disks: {size: string}[];
+}
+
+const home = join(folder, 'homelab-home');
+const login = {user: 'admin', key: join(home, '.ssh/id_ed25519')};
+const profile = join(folder, 'homelab.yaml');
+const iso = join(folder, 'homelab.iso');
+const disk = join(folder, 'homelab.img');
+const own = (name: string) => ({disk: join(folder, `${name}.qcow2`), seed: join(folder, `${name}-seed.iso`)});
+const image = (name: string) => join(folder, `k3s-${name.startsWith('control') ? 'server' : 'agent'}-vm.qcow2`);
+const gib = (size: string) => Number(size.replace('G', '')) * 2 ** 30;
+const macs = new Map<string, string>();
+let domains: [name: string, domain: Domain][] = [];
+
+const bringup = (...words: string[]) =>
+	run(['node', 'dist/builder/cli.js', ...words], {env: {HOME: home, XDG_CACHE_HOME: xdgCache}});
+
+/** The shipped profile, with baked images in the place of those that it names, on a machine that emulates its domains. */
+async function writeProfiles(): Promise<void> {
+	const shipped = await readFile('profiles/homelab.yaml', 'utf8');
+	domains = Object.entries(
+		(parse(shipped) as {virtualization: {domains: Record<string, Domain>}}).virtualization.domains,
+	);
+	const fetched = /url: \S+\/(\S+\.qcow2).*\n +sha256: .*\n +delivery: .*/g;
+	const text = shipped
+		.replace('extends: node.yaml', `extends: ${resolve('profiles/node.yaml')}`)
+		.replace(fetched, (_, name) => `file: ${join(folder, name)}`);
+	await writeFile(join(folder, 'homelab-images.yaml'), text);
+	const changes = [
+		...['schema: 1', 'extends: homelab-images.yaml', 'install: {disk: {serial: NVME-SYSTEM}}'],
+		...['identity: {hostname: node-1}', 'virtualization: {accelerator: tcg}'],
+	];
+	await writeFile(profile, `${changes.join('\n')}\n`);
+}
+
+test.before('the images of a K3s server and of an agent, and the medium of a machine that clones them', async t => {
+	t.timeout(120 * 60_000);
+	await makeAssets();
+	await rm(home, {recursive: true, force: true});
+	await mkdir(join(home, '.ssh'), {recursive: true});
+	await run(['ssh-keygen', '-q', '-t', 'ed25519', '-N', '', '-C', '', '-f', login.key]);
+	for (const name of ['k3s-server-vm', 'k3s-agent-vm'])
+		await bringup('bake', '--profile', `ovmf-tests/profiles/${name}.yaml`, '--out', join(folder, name));
+	await writeProfiles();
+	await bringup('build-iso', '--profile', profile, '--out', iso);
+});
+
+interface SfdiskTable {
+	partitiontable: {sectorsize: number; partitions: {start: number; name?: string}[]};
+}
+
+/** The content of a file of the machine that is off, read where it lies. */
+async function takeFile(path: string, to: string): Promise<void> {
+	const {partitiontable} = JSON.parse(await run(['sfdisk', '--json', disk])) as SfdiskTable;
+	const root = partitiontable.partitions.find(({name}) => name === 'bringup-root');
+	await rm(to, {force: true});
+	const at = `${disk}?offset=${(root?.start ?? 0) * partitiontable.sectorsize}`;
+	await run(['debugfs', '-R', `dump "${path}" "${to}"`, at]);
+}
+
+/** What libvirt says of a domain is what the profile says. */
+async function assertSized(t: ExecutionContext, machine: Machine, name: string, domain: Domain): Promise<void> {
+	const virsh = (...words: string[]) => machine.run(login, ['sudo', 'virsh', ...words]);
+	const info = await virsh('dominfo', name);
+	t.regex(info, /^State: +running$/m);
+	t.regex(info, new RegExp(`^CPU\\(s\\): +${domain.cpus}$`, 'm'));
+	t.regex(info, new RegExp(`^Max memory: +${gib(domain.memory) / 1024} KiB$`, 'm'));
+	t.regex(info, /^Autostart: +enable$/m);
+	const size = gib(domain.disks[0]?.size ?? '');
+	t.regex(await virsh('domblkinfo', name, 'vda'), new RegExp(`^Capacity: +${size}$`, 'm'));
+	const [mac = ''] = /52:54:00(:[0-9a-f]{2}){3}/.exec(await virsh('domiflist', name)) ?? [];
+	macs.set(name, mac);
+}
+
+test.serial(
+	'a machine of the shipped profile has three domains, clones of the images, of the sizes it says',
+	async t => {
+		t.timeout(150 * 60_000);
+		await makeTestDisk('homelab.img', '400G', 'raw');
+		const machine = await startFor(t, {
+			name: 'homelab',
+			firmware: 'uefi-secure-boot',
+			memory: 48 * 1024,
+			cpus: 4,
+			disks: [{path: disk, format: 'raw', bus: 'nvme', serial: 'NVME-SYSTEM', unsafe: true}],
+			cdrom: iso,
+			sshPort: await findPort(),
+		});
+		const began = Date.now();
+		const stage = (text: string) => t.log(`${((Date.now() - began) / 1000).toFixed(0)} s: ${text}`);
+		await machine.waitFor(/bringup: install done/, 1200, failure);
+		stage('install done');
+		const [summary] = await machine.waitFor(/bringup: provision done.*/, 2400, failure);
+		stage(summary);
+		for (const [name, domain] of domains) await assertSized(t, machine, name, domain);
+
+		// The workstation makes the very seed that the machine has made: its name says the digest of its content.
+		const machineId = (await machine.run(login, ['cat', '/etc/machine-id'])).trim();
+		const seeds = await machine.run(login, ['sudo', 'ls', '/var/lib/libvirt/seeds']);
+		for (const [name] of domains) {
+			const given = ['--profile', profile, '--domain', name, '--machine-id', machineId];
+			await bringup('seed', ...given, '--out', own(name).seed);
+			await bringup('seed', ...given, '--out', `${folder}/${name}-seed/`);
+			const meta = JSON.parse(await readFile(join(folder, `${name}-seed/meta-data`), 'utf8')) as Record<string, string>;
+			t.regex(seeds, new RegExp(`^${meta['instance-id']}\\.img$`, 'm'));
+		}
+
+		// Emulated by an emulated machine, a domain is slow; its kernel is seen to start, and then its power is cut.
+		for (const [name] of domains) {
+			const log = `/var/log/libvirt/qemu/${name}-serial.log`;
+			await machine.run(login, [
+				'sudo',
+				'timeout',
+				'5400',
+				'sh',
+				'-c',
+				`until grep -a 'Linux version' ${log}; do sleep 5; done`,
+			]);
+			stage(`the kernel of ${name} starts`);
+		}
+		for (const [name] of domains) await machine.run(login, ['sudo', 'virsh', 'destroy', name]);
+		await machine.powerOff(300);
+		for (const [name] of domains)
+			await takeFile(`/var/log/libvirt/qemu/${name}-serial.log`, join(evidence, `${name}.log`));
+	},
+);
+
+/** Starts a clone on the wire, with its own card and the seed. */
+const startClone = (t: ExecutionContext, wire: Wire, name: string): Promise<Machine> =>
+	startFor(t, {
+		name: `homelab-${name}`,
+		firmware: 'uefi',
+		mac: macs.get(name) ?? '',
+		disks: [{path: own(name).disk, format: 'qcow2', bus: 'virtio', serial: 'disk-0', bootIndex: 0}],
+		cdrom: own(name).seed,
+		tap: {namespace: wire.namespace, device: name},
+	});
+
+/** Waits until a clone is provisioned, and gives its address: that of its lease, or the one that the profile gives. */
+async function waitForClone(t: ExecutionContext, wire: Wire, name: string, machine: Machine): Promise<string> {
+	const began = Date.now();
+	await machine.waitFor(/bringup: provision done.*/, 1800, failure);
+	const leases = await readFile(leasesOf(wire), 'utf8');
+	const mac = macs.get(name) ?? 'none';
+	const address =
+		leases
+			.split('\n')
+			.find(line => line.includes(mac))
+			?.split(' ')[2] ?? '192.0.2.11';
+	t.log(`${((Date.now() - began) / 1000).toFixed(0)} s: ${name} is provisioned, at ${address}`);
+	return address;
+}
+
+test.serial('the disks and seeds of these domains, on one wire, become the cluster', async t => {
+	t.timeout(90 * 60_000);
+	const wire = await makeWire(
+		'homelab',
+		domains.map(([name]) => name),
+	);
+	const dhcp = await startDhcp(wire);
+	t.teardown(async () => {
+		dhcp.kill('SIGTERM');
+		await dhcp.ended;
+		await wire.remove();
+	});
+	for (const [name] of domains) {
+		const [path, base] = [own(name).disk, join(folder, 'base.qcow2')];
+		await takeFile(`/var/lib/libvirt/images/${name}-0.qcow2`, path);
+		const {'full-backing-filename': backing = ''} = JSON.parse(
+			await run(['qemu-img', 'info', '-U', '--output=json', path]),
+		) as Record<string, string>;
+		await takeFile(backing, base);
+		t.is(await digestDisk(base), await digestDisk(image(name)));
+		await rm(base);
+		await run(['qemu-img', 'rebase', '-u', '-f', 'qcow2', '-F', 'qcow2', '-b', image(name), path]);
+	}
+
+	const ask = (address: string, ...command: string[]) => askOn(wire, login, address, command);
+	const assertClone = async (name: string, address: string) => {
+		t.is((await ask(address, 'hostname')).trim(), name);
+		t.regex(
+			await ask(address, 'sudo', 'k3s', 'kubectl', ...kubeconfig(name), 'get', 'nodes'),
+			new RegExp(`${name} Ready`),
+		);
+		const size = gib(domains.find(([other]) => other === name)?.[1].disks[0]?.size ?? '');
+		const blocks = Number(await ask(address, 'stat', '--file-system', '--format=%b', '/'));
+		t.true(blocks * 4096 > size * 0.9, `the file system of ${name} has ${blocks} blocks`);
+		t.is(await ask(address, 'systemctl', '--failed', '--no-legend'), '');
+	};
+	const control = await startClone(t, wire, 'control-1');
+	await assertClone('control-1', await waitForClone(t, wire, 'control-1', control));
+	const worker = await startClone(t, wire, 'worker-1');
+	await assertClone('worker-1', await waitForClone(t, wire, 'worker-1', worker));
+	await worker.powerOff(300);
+
+	const second = await startClone(t, wire, 'worker-2');
+	await assertClone('worker-2', await waitForClone(t, wire, 'worker-2', second));
+	await second.cut();
+	// Made anew of the image, as of a newer one: the cluster knows it by the password of its node.
+	const overlay = ['-f', 'qcow2', '-F', 'qcow2', '-b', image('worker-2'), own('worker-2').disk, '128G'];
+	await run(['qemu-img', 'create', '-q', ...overlay]);
+	const anew = await startClone(t, wire, 'worker-2');
+	await assertClone('worker-2', await waitForClone(t, wire, 'worker-2', anew));
+	t.deepEqual(
+		(await ask('192.0.2.11', 'sudo', 'ls', '/var/lib/rancher/k3s/server/stand-in-nodes')).trim().split('\n'),
+		['control-1', 'worker-1', 'worker-2'].map(name => `${name}.node-password.k3s`),
+	);
+	await anew.powerOff(300);
+	await control.powerOff(300);
+});
+
+/** Where a node of each kind has what kubectl needs. */
+const kubeconfig = (name: string) =>
+	name.startsWith('control') ? [] : ['--kubeconfig=/var/lib/rancher/k3s/agent/kubelet.kubeconfig'];
