@@ -41,25 +41,35 @@ async function bootToLogin(name: string, image: string): Promise<number> {
 	}
 }
 
-/** Keeps what the archive gives, so that no download is measured: Debian's apt-cacher-ng, for this run and on loopback alone. Gives what ends it. */
-async function startProxy(port: number): Promise<() => Promise<unknown>> {
-	const own = join(folder, 'proxy');
-	await mkdir(join(own, 'cache'), {recursive: true});
-	const paths = `CacheDir: ${own}/cache\nLogDir: ${own}\nSocketPath: ${own}/socket\nPidFile: ${own}/pid\n`;
-	await writeFile(join(own, 'acng.conf'), `${paths}BindAddress: 127.0.0.1\nPort: ${port}\nForeGround: 1\n`);
-	const proxy = start(['apt-cacher-ng', '-c', own]);
-	const answers = () =>
+/** The archives `debian` and `security` on loopback, by nginx, which keeps what they give: no download is measured. Gives what ends it. */
+async function startMirror(
+	port: number,
+	archives: Record<'debian' | 'security', string>,
+): Promise<() => Promise<unknown>> {
+	const own = join(folder, 'mirror');
+	await mkdir(own, {recursive: true});
+	const places = Object.entries(archives).map(([name, uri]) => `location /${name}/ { proxy_pass ${uri}/; }`);
+	const lines = [
+		`daemon off; user root; pid ${own}/pid; error_log stderr; events {}`,
+		`http { access_log off; proxy_temp_path ${own}/temp; proxy_cache_path ${own}/cache keys_zone=kept:16m inactive=1d;`,
+		'proxy_cache kept; proxy_cache_valid 200 1d; proxy_ignore_headers Cache-Control Expires; proxy_ssl_server_name on;',
+		'proxy_http_version 1.1; proxy_set_header Connection "";',
+		`server { listen 127.0.0.1:${port}; ${places.join(' ')} } }`,
+	];
+	await writeFile(join(own, 'nginx.conf'), lines.join('\n'));
+	const nginx = start(['nginx', '-e', 'stderr', '-p', own, '-c', join(own, 'nginx.conf')]);
+	const isUp = () =>
 		fetch(`http://127.0.0.1:${port}/`).then(
 			() => true,
 			() => false,
 		);
-	for (let tries = 0; !(await answers()); tries++) {
-		if (tries === 100) throw new Error('apt-cacher-ng does not answer after ten seconds');
+	for (let tries = 0; !(await isUp()); tries++) {
+		if (tries === 100) throw new Error(`nginx does not answer after ten seconds; by hand: nginx -c ${own}/nginx.conf`);
 		await sleep(100);
 	}
 	return () => {
-		proxy.kill('SIGTERM');
-		return proxy.ended;
+		nginx.kill('SIGTERM');
+		return nginx.ended;
 	};
 }
 
@@ -105,7 +115,14 @@ async function benchOwn(): Promise<Figures & {packages: readonly string[]}> {
 	return {first, changed, size, login, packages: packages.map(({name}) => name)};
 }
 
-/** By a recipe; the first of its runs only has the archive's files kept. */
+/** Has the archive's files kept: those of all packages, which is what every recipe fetches. */
+async function fetchAll({MIRROR, SECURITY}: Record<'MIRROR' | 'SECURITY', string>, packages: readonly string[]) {
+	const archives = [`${MIRROR} trixie`, `${MIRROR} trixie-updates`, `${SECURITY} trixie-security`];
+	const system = ['mmdebstrap', '--variant=custom', `--include=${packages.join(',')}`, 'trixie', '/dev/null'] as const;
+	await run([...system, ...archives.map(archive => `deb ${archive} main`)]);
+}
+
+/** By a recipe, from nothing but packages, and then from what it keeps. */
 async function benchPeer(recipe: string, env: Record<string, string>): Promise<Figures> {
 	const name = basename(recipe, '.sh');
 	const [OUT, WORK] = [join(folder, `${name}.qcow2`), join(folder, name)];
@@ -114,8 +131,6 @@ async function benchPeer(recipe: string, env: Record<string, string>): Promise<F
 		await rm(OUT, {force: true});
 		await runLong(['bash', join(recipes, recipe)], {env: {...env, OUT, WORK, MOTD}, log});
 	};
-	await make('before');
-	await rm(WORK, {recursive: true});
 	const first = await time(() => make('first'));
 	const changed = await time(() => make('changed'));
 	say(`${name}: first ${first.toFixed(0)} s, changed ${changed.toFixed(0)} s`);
@@ -144,20 +159,20 @@ async function isInstalled(recipe: string): Promise<boolean> {
 if (process.getuid?.() !== 0) throw new Error('the other makers of images need root: run this as root');
 await rm(folder, {recursive: true, force: true});
 await mkdir(folder, {recursive: true});
+await run(['nginx', '-v']); // it keeps what the peers fetch
 const [mirror, security] = await Promise.all([findMirror('Debian'), findMirror('Debian-Security')]);
 say(`accelerator: ${await findAccelerator()}`);
 const {packages, ...own} = await benchOwn();
 const figures: Record<string, Figures> = {bringup: own};
 await writeFile(join(folder, 'packages'), `${packages.join('\n')}\n`);
 const port = await findPort();
-const stopProxy = await startProxy(port);
-const env = {
-	MIRROR: mirror,
-	SECURITY: security,
-	PACKAGES: join(folder, 'packages'),
-	http_proxy: `http://127.0.0.1:${port}`,
-	no_proxy: '',
+const stopMirror = await startMirror(port, {debian: mirror, security});
+const archives = {
+	MIRROR: `http://127.0.0.1:${port}/debian`,
+	SECURITY: `http://127.0.0.1:${port}/security`,
 };
+await fetchAll(archives, packages);
+const env = {...archives, PACKAGES: join(folder, 'packages')};
 for (const recipe of (await readdir(recipes)).filter(name => name.endsWith('.sh')).sort()) {
 	const name = basename(recipe, '.sh');
 	if (await isInstalled(recipe))
@@ -172,7 +187,7 @@ for (const recipe of (await readdir(recipes)).filter(name => name.endsWith('.sh'
 		);
 	else say(`${name} is not installed, so nothing is said of it`);
 }
-await stopProxy();
+await stopMirror();
 
 say(`${'image of the same packages'.padEnd(26)}   first  changed    MB   login`);
 const rows = Object.entries(figures).map(([name, {first, changed, size, login}]) => {

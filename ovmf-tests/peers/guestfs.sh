@@ -14,15 +14,16 @@ export LIBGUESTFS_BACKEND_SETTINGS=${LIBGUESTFS_BACKEND_SETTINGS-force_tcg} # se
 if ! ls /boot/vmlinuz-* >/dev/null 2>&1; then
 	# No kernel is installed here, and supermin wants /boot/vmlinuz-* and /lib/modules: lay an unpacked one over
 	# them, within a mount namespace of our own
-	if ! [ -d kernel/lib/modules ]; then
+	kernel=$(dirname "$WORK")/guestfs-kernel # outside of WORK: where a kernel is installed, it costs nothing
+	if ! [ -d "$kernel/lib/modules" ]; then
 		apt-get download "$(apt-cache depends linux-image-amd64 | awk '/Depends: linux-image/ {print $2; exit}')"
-		dpkg -x linux-image-*.deb kernel
+		dpkg -x linux-image-*.deb "$kernel"
 		rm linux-image-*.deb
-		depmod -b kernel "$(ls kernel/lib/modules)"
+		depmod -b "$kernel" "$(ls "$kernel/lib/modules")"
 	fi
 	[ "${OWN_NAMESPACE-}" ] || exec env OWN_NAMESPACE=1 unshare --mount "$BASH" "$script"
-	mount -t overlay overlay -o "lowerdir=$WORK/kernel/lib:/usr/lib" /usr/lib
-	mount --bind kernel/boot /boot
+	mount -t overlay overlay -o "lowerdir=$kernel/lib:/usr/lib" /usr/lib
+	mount --bind "$kernel/boot" /boot
 fi
 
 if ! [ -e template.raw ]; then
