@@ -105,7 +105,8 @@ async function benchOwn(): Promise<Figures & {packages: readonly string[]}> {
 	await write('Etc/UTC');
 	await run(cli('build-iso', `${out}.iso`)); // fetches what is not at hand
 	const {packages} = JSON.parse(await readFile(`${out}.manifest.json`, 'utf8')) as {packages: {name: string}[]};
-	await rm(join(cache, 'base'), {recursive: true});
+	for (const made of [join(cache, 'base'), join(cache, 'built'), `${out}.iso`])
+		await rm(made, {recursive: true, force: true});
 	const first = await bakeUnproven(cli('bake', out), `${out}.qcow2`);
 	await write('Europe/Berlin');
 	const changed = await bakeUnproven(cli('bake', out), `${out}.qcow2`);
@@ -122,15 +123,26 @@ async function fetchAll({MIRROR, SECURITY}: Record<'MIRROR' | 'SECURITY', string
 	await run([...system, ...archives.map(archive => `deb ${archive} main`)]);
 }
 
-/** By a recipe, from nothing but packages, and then from what it keeps. */
+/** By a recipe, from packages and what `prepare` has of it, and then from what it keeps. */
 async function benchPeer(recipe: string, env: Record<string, string>): Promise<Figures> {
 	const name = basename(recipe, '.sh');
 	const [OUT, WORK] = [join(folder, `${name}.qcow2`), join(folder, name)];
 	const log = join(folder, `${name}.log`);
-	const make = async (MOTD: string) => {
+	const make = async (MOTD: string, ...words: string[]) => {
 		await rm(OUT, {force: true});
-		await runLong(['bash', join(recipes, recipe)], {env: {...env, OUT, WORK, MOTD}, log});
+		// Mounts of theirs end with them.
+		const command = [
+			'unshare',
+			'--mount',
+			'--propagation',
+			'private',
+			'bash',
+			join(recipes, recipe),
+			...words,
+		] as const;
+		await runLong(command, {env: {...env, OUT, WORK, MOTD}, log});
 	};
+	await make('', 'prepare');
 	const first = await time(() => make('first'));
 	const changed = await time(() => make('changed'));
 	say(`${name}: first ${first.toFixed(0)} s, changed ${changed.toFixed(0)} s`);

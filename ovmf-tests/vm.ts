@@ -58,7 +58,9 @@ export interface Setup {
 	cdromFirst?: boolean;
 	sshPort?: number;
 	memory?: number;
+	overcommit?: boolean;
 	cpus?: number;
+	uuid?: string;
 	wires?: NonNullable<MachineOptions['wires']>;
 	kernel?: NonNullable<MachineOptions['kernel']>;
 	tap?: NonNullable<MachineOptions['tap']>;

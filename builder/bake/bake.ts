@@ -11,12 +11,13 @@ import type {Manifest} from '../build/manifest.ts';
 import type {PartsOptions} from '../build/parts.ts';
 import {withFolder} from '../folder.ts';
 import type {CompleteProfile} from '../profile/complete.ts';
+import type {Update} from '../progress.ts';
 import type {FileTree} from '../render/tree.ts';
 import {checkPrograms, run, UsageError, UserError} from '../run.ts';
 import {attest, checkKey, endings, type Signing, sign, verifyArtefact} from './attest.ts';
 import {type Artefact, makeFormats} from './formats.ts';
 import {findRoot, inspectSeal, readFromRoot} from './inspect.ts';
-import {type Bench, listFirmwares, runToEnd, withMachine} from './machines.ts';
+import {type Bench, emulatorFault, listFirmwares, runToEnd, withMachine} from './machines.ts';
 import {memoryOf, proveImage} from './prove.ts';
 import {readRecipe} from './recipe.ts';
 import {makeSbom} from './sbom.ts';
@@ -60,18 +61,23 @@ async function checkRoom(profile: CompleteProfile, folder: string): Promise<void
 		);
 }
 
-/** Boots the medium on the empty disk, until the installed system would boot. */
+/** Boots the medium on an empty disk, until the installed system would boot; once more where only the emulator failed. */
 async function install(profile: CompleteProfile, iso: string, disk: string, bench: Bench, options: BakeOptions) {
 	const [firmware] = listFirmwares(profile.fields);
 	const drive = {path: disk, format: 'raw', bus: 'virtio', serial: 'BRINGUP-BAKE', unsafe: true} as const;
 	const given = {name: 'install', firmware, disk: drive, cdrom: iso, cdromFirst: true, once: true};
-	await options.progress.stage('install', update =>
-		withMachine(given, bench, machine => runToEnd(machine, /bringup: install done/, 60, update)).catch(error => {
+	const emulated = (await findAccelerator()) === 'tcg';
+	const boot = async (update: Update, tries: number): Promise<void> => {
+		await makeDisk(disk, String(parseSize(imageOf(profile).size)), 'raw');
+		await withMachine(given, bench, machine => runToEnd(machine, /bringup: install done/, 60, update)).catch(error => {
+			if (emulated && tries > 1 && emulatorFault.test(error.message)) return boot(update, tries - 1);
 			if (!(error instanceof UserError) || !error.message.includes('No space left on device')) throw error;
 			const remedy = 'what the profile holds does not fit on the disk; make image.size larger';
 			throw new UserError(`${error.message}\n${remedy}`, {cause: error});
-		}),
-	);
+		});
+	};
+	await options.progress.stage('install', update => boot(update, 3));
+	await rm(bench.evidence, {recursive: true, force: true});
 }
 
 /** The phases that a template may run, and those alone. */
@@ -86,11 +92,18 @@ async function prepare(iso: string, disk: string, bench: Bench, options: BakeOpt
 	const extract = ['-extract', '/live/vmlinuz', image, '-extract', '/live/initrd.img', initrd];
 	await run(['xorriso', '-osirrox', 'on', '-indev', iso, ...extract]);
 	const append = [
-		...['root=LABEL=bringup-root', 'rw', 'console=ttyS0,115200', 'bringup.template'],
+		...['root=LABEL=bringup-root', 'rw', 'console=ttyS0,115200', 'norandmaps', 'bringup.template'],
 		...['systemd.unit=bringup-template.target', ...masked.map(unit => `systemd.mask=${unit}.service`)],
 	].join(' ');
 	const drive = {path: disk, format: 'raw', bus: 'virtio', serial: 'BRINGUP-BAKE', unsafe: true} as const;
-	const given = {name: 'template', firmware: 'bios', disk: drive, kernel: {image, initrd, append}, once: true} as const;
+	const given = {
+		name: 'template',
+		firmware: 'bios',
+		cpus: 1,
+		disk: drive,
+		kernel: {image, initrd, append},
+		once: true,
+	} as const;
 	await options.progress.stage('template', update =>
 		withMachine(given, bench, machine => runToEnd(machine, /bringup: template done/, 60, update)),
 	);
@@ -114,7 +127,6 @@ async function isThere(out: string, recipe: string): Promise<boolean> {
 
 /** Makes the disk of an image and takes what stands in it: installed, prepared, sealed, looked at. */
 async function makeSealed(profile: CompleteProfile, iso: string, disk: string, bench: Bench, options: BakeOptions) {
-	await makeDisk(disk, String(parseSize(imageOf(profile).size)), 'raw');
 	await install(profile, iso, disk, bench, options);
 	if (isPrepared(profile.fields)) await prepare(iso, disk, bench, options);
 	return options.progress.stage('seal', async update => {

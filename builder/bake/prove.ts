@@ -128,7 +128,15 @@ async function withClones<T>(
 			bootIndex: 0,
 		} as const;
 		const wires = [{mac: macs[1], socket, listen: index === 0}];
-		const given = {name: `${name}-${boot + 1}`, firmware, disk, cdrom: iso, mac: macs[0], sshPort: ports[index] ?? 0};
+		const given = {
+			name: `${name}-${boot + 1}`,
+			cpus: 1,
+			firmware,
+			disk,
+			cdrom: iso,
+			mac: macs[0],
+			sshPort: ports[index] ?? 0,
+		};
 		return withMachine({...given, wires, uuid, memory}, bench, then);
 	};
 	const login = {user: 'proof', key};

@@ -21,8 +21,10 @@ export interface MachineOptions {
 	folder: string;
 	firmware: Firmware;
 	accelerator: Accelerator;
-	/** In MiB; what the machine never touches is not taken from this workstation, which may have less. */
+	/** In MiB. */
 	memory: number;
+	/** It may be more than this workstation has, which gives what the machine touches. */
+	overcommit?: boolean;
 	/** Processors; 2 where nothing is said. */
 	cpus?: number;
 	disks: readonly DiskOptions[];
@@ -151,6 +153,11 @@ function listIdentity({uuid = '7c1f2d0e-5b6a-4c3d-9e8f-0a1b2c3d4e5f'}: MachineOp
 	return ['-smbios', `type=1,manufacturer=bringup,product=test,serial=BU-0001${told}`];
 }
 
+const listOvercommit = ({memory}: MachineOptions) => [
+	...['-object', `memory-backend-ram,id=ram,size=${memory}M,reserve=off`],
+	...['-machine', 'memory-backend=ram'],
+];
+
 /** The command of a machine. Data only: nothing is started. */
 export function listQemuArguments(options: MachineOptions): Command {
 	const {accelerator, folder, terminal, tap} = options;
@@ -176,7 +183,7 @@ export function listQemuArguments(options: MachineOptions): Command {
 			'-rtc',
 			'base=utc',
 		],
-		...['-object', `memory-backend-ram,id=ram,size=${options.memory}M,reserve=off`, '-machine', 'memory-backend=ram'],
+		...(options.overcommit ? listOvercommit(options) : []),
 		...listIdentity(options),
 		...['-device', 'qemu-xhci,id=xhci', '-device', 'virtio-rng-pci'],
 		// Before the drives: what a DHCP server knows a link by depends on its slot (networkd's IAID), whatever disks there are.

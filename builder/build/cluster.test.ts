@@ -9,7 +9,7 @@ import {packageFolder} from '../paths.ts';
 import {completeProfile} from '../profile/complete.ts';
 import {loadProfile} from '../profile/profile.ts';
 import {run} from '../run.ts';
-import {fetchClusterFiles, fetchMembers} from './cluster.ts';
+import {fetchClusterFiles, fetchMembers, listMembers} from './cluster.ts';
 
 const clusters = await mkdtemp(join(tmpdir(), 'bringup-clusters-'));
 const first = {role: 'server', cluster: 'home', server: undefined, nodeName: undefined} as const;
@@ -82,10 +82,15 @@ test('the clones of a machine are members by their seeds, each with files of its
 	const profile = await loadProfile(join(packageFolder, 'profiles/homelab.yaml'));
 	const complete = completeProfile(profile, {mirror: 'http://m', securityMirror: 'http://s', sshKeys: []});
 	if (Array.isArray(complete)) return t.fail();
-	const files = await fetchMembers(complete, clusters);
+	const elsewhere = await mkdtemp(join(tmpdir(), 'bringup-clusters-'));
+	t.teardown(() => rm(elsewhere, {recursive: true}));
+	const files = await fetchMembers(listMembers(complete), elsewhere);
 	const place = (name: string, path: string) => `/etc/bringup/secrets/domains/${name}${path}`;
 	t.is(files.size, authorityFiles.length + 3 + 2 + 2);
-	t.is(files.get(place('control-1', `${clusterSecrets}/token`)), server.get(`${clusterSecrets}/token`));
+	t.is(
+		files.get(place('control-1', `${clusterSecrets}/agent-token`)),
+		files.get(place('worker-1', `${clusterSecrets}/agent-token`)),
+	);
 	const password = (name: string) => files.get(place(name, '/etc/rancher/node/password'));
 	t.regex(password('worker-1') ?? '', /^[0-9a-f]{32}$/);
 	t.not(password('worker-1'), password('worker-2'));

@@ -109,6 +109,8 @@ async function readWhole(folder: string, name: string): Promise<string> {
 export interface Membership {
 	member: Member;
 	hostname: string;
+	/** The domain that it is, where it is not the machine itself. */
+	domain?: string;
 	/** Where the machine has what stands at that path on the member. */
 	place: (path: string) => string;
 }
@@ -119,7 +121,7 @@ export function listMembers({fields: {kubernetes, identity, virtualization}}: Co
 	const own = {hostname: identity.hostname ?? '', place: (path: string) => path};
 	const clones = Object.entries(virtualization?.domains ?? {}).flatMap(([name, {seed}]) => {
 		const node = seed && findNode(name, seed);
-		return node ? [{...node, place: (path: string) => placeForDomain(name, path)}] : [];
+		return node ? [{...node, domain: name, place: (path: string) => placeForDomain(name, path)}] : [];
 	});
 	return [...(kubernetes && cluster !== undefined ? [{...own, member: {...kubernetes, cluster}}] : []), ...clones];
 }
@@ -157,10 +159,10 @@ export async function fetchClusterFiles(
 	return files;
 }
 
-/** The same for all members that a profile makes, by the path that each file has on the machine. */
-export async function fetchMembers(profile: CompleteProfile, clusters: string): Promise<Map<string, string>> {
+/** The same for several members, by the path that each file has on the machine. */
+export async function fetchMembers(members: readonly Membership[], clusters: string): Promise<Map<string, string>> {
 	const files = new Map<string, string>();
-	for (const {member, hostname, place} of listMembers(profile))
+	for (const {member, hostname, place} of members)
 		for (const [path, text] of await fetchClusterFiles(member, hostname, clusters)) files.set(place(path), text);
 	return files;
 }

@@ -1,5 +1,5 @@
 import {resolve} from 'node:path';
-import {fetchMembers} from '../build/cluster.ts';
+import {fetchMembers, listMembers} from '../build/cluster.ts';
 import type {PartsOptions} from '../build/parts.ts';
 import {findCacheFolder, findClustersFolder} from '../paths.ts';
 import type {CompleteProfile} from '../profile/complete.ts';
@@ -70,7 +70,7 @@ export async function prepareBuild(
 	}
 	const {profile, assets} = loaded;
 	const clusters = findClustersFolder(environment);
-	const secrets = new Map([...loaded.secrets, ...(await fetchMembers(profile, clusters))]);
+	const secrets = new Map([...loaded.secrets, ...(await fetchMembers(listMembers(profile), clusters))]);
 	const recovery = await prepareRecovery(profile, secrets, given['new-recovery-code'] ?? false, surroundings);
 	const options = {
 		cache: resolve(given.cache ?? findCacheFolder(environment)),

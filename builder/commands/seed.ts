@@ -3,7 +3,7 @@ import {parseArgs} from 'node:util';
 import {type Domain, placeDomains, renderSeed} from '../../firstboot/sequence.ts';
 import {type SeedFormat, writeSeedFolder, writeSeedIso} from '../bake/seed.ts';
 import {prepareOutput} from '../build/build.ts';
-import {fetchMembers} from '../build/cluster.ts';
+import {fetchMembers, listMembers} from '../build/cluster.ts';
 import {findClustersFolder} from '../paths.ts';
 import {suggest} from '../profile/explain.ts';
 import {checkPrograms, UsageError, UserError} from '../run.ts';
@@ -33,7 +33,8 @@ export const seed: CliCommand = {
   --format F       nocloud (default: label CIDATA), or configdrive (label config-2)
   --machine-id ID  of the machine that the domain runs on, where the profile gives its links no MAC address
 
-It is the very seed that a machine of this profile gives the domain. Keep it as you keep the secrets that it holds.
+It is the very seed that a machine of this profile gives the domain, when the cluster that it joins, if any, is the one
+in ~/.local/share/bringup/clusters. Keep it as you keep the secrets that it holds.
 `,
 	async run(argv, surroundings) {
 		const text = {type: 'string'} as const;
@@ -52,13 +53,14 @@ It is the very seed that a machine of this profile gives the domain. Keep it as 
 				`the profile ${profile.name} has no domain "${name}"${suggest(name, names)}; it has: ${names.join(', ') || 'none'}`,
 			);
 		const placed = placeDomains(virtualization, readMachineId(values['machine-id'], name, domain));
-		const own = placed.find(one => one.name === name);
-		if (own?.seed?.users.some(({sshKeys}) => sshKeys === 'auto'))
+		const found = placed.find(one => one.name === name);
+		if (found?.seed?.users.some(({sshKeys}) => sshKeys === 'auto'))
 			throw new UserError(
 				`the seed of ${name} says sshKeys: auto, and ~/.ssh has no key. Make one with ssh-keygen, or name it in the profile`,
 			);
-		const members = await fetchMembers(profile, findClustersFolder(surroundings.environment));
-		const rendered = own && renderSeed(own, new Map([...secrets, ...members]));
+		const own = listMembers(profile).filter(({domain}) => domain === name);
+		const brought = await fetchMembers(own, findClustersFolder(surroundings.environment));
+		const rendered = found && renderSeed(found, new Map([...secrets, ...brought]));
 		if (!rendered) throw new UserError(`the domain ${name} has no seed in the profile`);
 		await write(rendered, format, values.out ?? `out/${name}-seed.iso`, surroundings.environment['PATH'] ?? '');
 		surroundings.err.write(`${values.out ?? `out/${name}-seed.iso`}: instance ${rendered.instanceId}\n`);

@@ -1,3 +1,4 @@
+import {checkClusters} from './cluster-facts.ts';
 import {checkContainers} from './containers-facts.ts';
 import {checkFirewall} from './firewall-facts.ts';
 import {checkHardening} from './hardening-facts.ts';
@@ -87,5 +88,6 @@ export function checkFacts(sections: Sections): FalseFact[] {
 	faults.push(...checkHardening(sections));
 	faults.push(...checkImage(sections));
 	if (virtualization) faults.push(...checkVirtualization(virtualization, {debian, machine, storage}));
+	faults.push(...checkClusters(sections));
 	return faults;
 }

@@ -108,21 +108,6 @@ const table: [title: string, yaml: string, fault: RegExp][] = [
 		/seed\.users\[0\]\.sshKeys\[0\]: the key is damaged/,
 	],
 	[
-		'a clone whose seed names a cluster, and not what the clone is in it',
-		one('seed: {users: [{name: a, sshKeys: auto}], machine: {kubernetes: {cluster: home}}}'),
-		/seed\.machine\.kubernetes: role is missing; server or agent/,
-	],
-	[
-		'an agent that does not know its server',
-		one('seed: {users: [{name: a, sshKeys: auto}], machine: {kubernetes: {role: agent, cluster: home}}}'),
-		/seed\.machine\.kubernetes: an agent joins a cluster; say where/,
-	],
-	[
-		'a cluster in a seed that is no name',
-		one('seed: {users: [{name: a, sshKeys: auto}], machine: {kubernetes: {role: server, cluster: Home!}}}'),
-		/seed\.machine\.kubernetes\.cluster: expected a name/,
-	],
-	[
 		"libvirt's own network",
 		'virtualization: {networks: {default: {bridge: br0}}}\n',
 		/networks\.default: is the name of libvirt's own network/,

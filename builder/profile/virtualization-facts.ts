@@ -1,4 +1,4 @@
-import {findShortages, memberSchema, parseSize, type Virtualization} from '../../firstboot/sequence.ts';
+import {findShortages, parseSize, type Virtualization} from '../../firstboot/sequence.ts';
 import {type FalseFact, findKeyFault, type Sections} from './facts.ts';
 import {subnetHolds} from './network-facts.ts';
 import type {FieldPath} from './source.ts';
@@ -93,25 +93,6 @@ function checkKeys({users}: Seed, path: FieldPath): FalseFact[] {
 	});
 }
 
-/** What a clone needs to be told to join a cluster: bringup brings the rest, by its role. */
-function checkNode({machine}: Seed, path: FieldPath): FalseFact[] {
-	const given = machine?.['kubernetes'];
-	if (typeof given !== 'object' || given === null || !('cluster' in given)) return [];
-	const at = [...path, 'machine', 'kubernetes'];
-	const node = memberSchema.safeParse(given);
-	if (!node.success)
-		return node.error.issues.map(({path: [field = ''], message}) => {
-			const missing = !(String(field) in given);
-			const role = 'is missing; server or agent, as what its cluster gives it depends on that';
-			return missing ? {path: at, message: `${String(field)} ${role}`} : {path: [...at, String(field)], message};
-		});
-	return node.data.role === 'agent' && node.data.server === undefined
-		? [{path: at, message: 'an agent joins a cluster; say where: server: https://192.0.2.11:6443'}]
-		: [];
-}
-
-const checkSeed = (seed: Seed, path: FieldPath) => [...checkKeys(seed, path), ...checkNode(seed, path)];
-
 /** MAC addresses that two links of domains have, and IP addresses that two have in one network. */
 function checkTwins(config: Virtualization): FalseFact[] {
 	const seen = new Map<string, string>();
@@ -151,7 +132,7 @@ export function checkVirtualization(
 			return [
 				...checkDisks(domain, path, config),
 				...domain.networks.flatMap((link, index) => checkLink(link, [...path, 'networks', index], config)),
-				...(domain.seed ? checkSeed(domain.seed, [...path, 'seed']) : []),
+				...(domain.seed ? checkKeys(domain.seed, [...path, 'seed']) : []),
 			];
 		}),
 		...checkTwins(config),

@@ -7,6 +7,7 @@ set -euo pipefail
 : "${MIRROR:?}" "${SECURITY:?}" "${PACKAGES:?}" "${OUT:?}" "${WORK:?}"
 mkdir -p "$WORK"/overlay/etc/{apt/sources.list.d,default/grub.d,systemd/network}
 cd "$WORK"
+[ "${1-}" != prepare ] || exit 0
 # no kernel in /boot and no KVM: build on the host itself
 if ! pgrep -x systemd-udevd >/dev/null; then # debos calls "udevadm trigger --settle", which waits for ever without udevd
 	mkdir -p bin

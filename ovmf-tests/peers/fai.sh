@@ -7,6 +7,7 @@ set -euo pipefail
 : "${MIRROR:?}" "${SECURITY:?}" "${PACKAGES:?}" "${OUT:?}" "${WORK:?}"
 mkdir -p "$WORK"/etc/apt "$WORK"/config/{basefiles,class,debconf,disk_config,hooks,package_config,scripts/TRIXIE,files/etc/{motd,apt/sources.list}}
 cd "$WORK/config"
+[ "${1-}" != prepare ] || exit 0
 export BASEFILE=$PWD/basefiles/TRIXIE.tar.zst MAXPACKAGES=1000
 
 cat > ../etc/fai.conf <<X

@@ -14,17 +14,19 @@ export LIBGUESTFS_BACKEND_SETTINGS=${LIBGUESTFS_BACKEND_SETTINGS-force_tcg} # se
 if ! ls /boot/vmlinuz-* >/dev/null 2>&1; then
 	# No kernel is installed here, and supermin wants /boot/vmlinuz-* and /lib/modules: lay an unpacked one over
 	# them, within a mount namespace of our own
-	kernel=$(dirname "$WORK")/guestfs-kernel # outside of WORK: where a kernel is installed, it costs nothing
+	kernel=$(dirname "$WORK")/guestfs-kernel # where one is installed, this costs nothing, so it is made by prepare
 	if ! [ -d "$kernel/lib/modules" ]; then
 		apt-get download "$(apt-cache depends linux-image-amd64 | awk '/Depends: linux-image/ {print $2; exit}')"
 		dpkg -x linux-image-*.deb "$kernel"
 		rm linux-image-*.deb
 		depmod -b "$kernel" "$(ls "$kernel/lib/modules")"
 	fi
-	[ "${OWN_NAMESPACE-}" ] || exec env OWN_NAMESPACE=1 unshare --mount "$BASH" "$script"
+	[ "${OWN_NAMESPACE-}" ] || exec env OWN_NAMESPACE=1 unshare --mount "$BASH" "$script" "$@"
 	mount -t overlay overlay -o "lowerdir=$kernel/lib:/usr/lib" /usr/lib
 	mount --bind "$kernel/boot" /boot
 fi
+
+[ "${1-}" != prepare ] || exit 0
 
 if ! [ -e template.raw ]; then
 	[ -e base.tar ] || mmdebstrap --mode=root --variant=custom --include="$(paste -sd, "$PACKAGES")" trixie new.tar \

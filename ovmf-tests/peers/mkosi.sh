@@ -7,6 +7,7 @@ set -euo pipefail
 : "${MIRROR:?}" "${SECURITY:?}" "${PACKAGES:?}" "${OUT:?}" "${WORK:?}"
 mkdir -p "$WORK"/{skeleton,extra,out,tmp}
 cd "$WORK"
+[ "${1-}" != prepare ] || exit 0
 
 # mkosi writes a security archive of its own into the image's sources; a skeleton file replaces it in time
 mkdir -p skeleton/etc/apt/sources.list.d
