@@ -130,17 +130,8 @@ async function benchPeer(recipe: string, env: Record<string, string>): Promise<F
 	const log = join(folder, `${name}.log`);
 	const make = async (MOTD: string, ...words: string[]) => {
 		await rm(OUT, {force: true});
-		// Mounts of theirs end with them.
-		const command = [
-			'unshare',
-			'--mount',
-			'--propagation',
-			'private',
-			'bash',
-			join(recipes, recipe),
-			...words,
-		] as const;
-		await runLong(command, {env: {...env, OUT, WORK, MOTD}, log});
+		const alone = ['unshare', '--mount', '--propagation', 'private'] as const; // its mounts end with it
+		await runLong([...alone, 'bash', join(recipes, recipe), ...words], {env: {...env, OUT, WORK, MOTD}, log});
 	};
 	await make('', 'prepare');
 	const first = await time(() => make('first'));

@@ -141,6 +141,10 @@ test.serial(
 	},
 );
 
+/** Where a node of each kind has what kubectl needs. */
+const kubeconfig = (name: string) =>
+	name.startsWith('control') ? [] : ['--kubeconfig=/var/lib/rancher/k3s/agent/kubelet.kubeconfig'];
+
 /** Starts a clone on the wire, with its own card and the seed. */
 const startClone = (t: ExecutionContext, wire: Wire, name: string): Promise<Machine> =>
 	startFor(t, {
@@ -226,7 +230,3 @@ test.serial('the disks and seeds of these domains, on one wire, become the clust
 	await anew.powerOff(300);
 	await control.powerOff(300);
 });
-
-/** Where a node of each kind has what kubectl needs. */
-const kubeconfig = (name: string) =>
-	name.startsWith('control') ? [] : ['--kubeconfig=/var/lib/rancher/k3s/agent/kubelet.kubeconfig'];

@@ -61,7 +61,7 @@ async function checkRoom(profile: CompleteProfile, folder: string): Promise<void
 		);
 }
 
-/** Boots the medium on an empty disk, until the installed system would boot; once more where only the emulator failed. */
+/** Boots the medium on an empty disk, until the installed system would boot; again, on another empty disk, where only the emulator failed. */
 async function install(profile: CompleteProfile, iso: string, disk: string, bench: Bench, options: BakeOptions) {
 	const [firmware] = listFirmwares(profile.fields);
 	const drive = {path: disk, format: 'raw', bus: 'virtio', serial: 'BRINGUP-BAKE', unsafe: true} as const;
@@ -70,13 +70,17 @@ async function install(profile: CompleteProfile, iso: string, disk: string, benc
 	const boot = async (update: Update, tries: number): Promise<void> => {
 		await makeDisk(disk, String(parseSize(imageOf(profile).size)), 'raw');
 		await withMachine(given, bench, machine => runToEnd(machine, /bringup: install done/, 60, update)).catch(error => {
-			if (emulated && tries > 1 && emulatorFault.test(error.message)) return boot(update, tries - 1);
+			if (emulated && tries > 1 && emulatorFault.test(error.message)) {
+				options.progress.say('QEMU without KVM failed the machine (Oops: int3): it installs anew');
+				return boot(update, tries - 1);
+			}
 			if (!(error instanceof UserError) || !error.message.includes('No space left on device')) throw error;
 			const remedy = 'what the profile holds does not fit on the disk; make image.size larger';
 			throw new UserError(`${error.message}\n${remedy}`, {cause: error});
 		});
 	};
 	await options.progress.stage('install', update => boot(update, 3));
+	// Of a try that failed.
 	await rm(bench.evidence, {recursive: true, force: true});
 }
 

@@ -8,7 +8,7 @@ import {ProgramError, UserError} from '../run.ts';
 
 /**
  * What a machine says when one of its emulated processors runs what another has patched meanwhile in its kernel: a fault
- * of QEMU without KVM, once in twenty boots or so. A machine with one processor has none of it.
+ * of QEMU without KVM, now and then. A machine with one processor has none of it.
  */
 export const emulatorFault = /Oops: int3/;
 

@@ -61,3 +61,19 @@ test('on a terminal the serial port and the monitor are there, and a window only
 test('a snapshot forgets the variables too', t => {
 	t.regex(line({snapshot: true}), /vars-uefi-secure-boot\.fd,snapshot=on.* -snapshot$/);
 });
+
+test('a machine on a tap boots from the network only where that is said', t => {
+	const tap = {namespace: 'wire', device: 'tap-1'} as const;
+	t.regex(
+		line({tap}),
+		/^ip netns exec wire qemu.*tap,id=net0,ifname=tap-1,.*netdev=net0,mac=52:54:00:62:75:01,romfile= /,
+	);
+	t.regex(line({tap: {...tap, boot: 'pxe'}}), /mac=52:54:00:62:75:01,romfile=,bootindex=0 /);
+	t.regex(line({tap: {...tap, boot: 'http'}, firmware: 'bios'}), /mac=52:54:00:62:75:01,bootindex=0 .*IPv4PXESupport/);
+});
+
+test('processors are two where nothing is said, and memory is reserved unless told otherwise', t => {
+	t.regex(line({}), /-smp 2 -m 2048 /);
+	t.notRegex(line({}), /reserve=off/);
+	t.regex(line({cpus: 4, overcommit: true}), /-smp 4 -m 2048 .*size=2048M,reserve=off -machine memory-backend=ram /);
+});

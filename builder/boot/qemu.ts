@@ -23,7 +23,7 @@ export interface MachineOptions {
 	accelerator: Accelerator;
 	/** In MiB. */
 	memory: number;
-	/** It may be more than this workstation has, which gives what the machine touches. */
+	/** Whether the memory may be more than this workstation has; it is taken as the machine touches it. */
 	overcommit?: boolean;
 	/** Processors; 2 where nothing is said. */
 	cpus?: number;
@@ -130,16 +130,16 @@ function listWire({mac, socket, listen}: {mac: string; socket: string; listen: b
 
 /** The firmware tries PXE before HTTP Boot; told not to, it goes on to the other (OVMF's own words, in fw_cfg). */
 function listFirstCard({tap, mac, isolated, sshPort, firmware}: MachineOptions): string[] {
-	const netdev = tap ? ['-netdev', `tap,id=net0,ifname=${tap.device},script=no,downscript=no`] : [];
-	if (tap && !tap.boot) return [...netdev, '-device', `virtio-net-pci,netdev=net0,mac=${mac},romfile=`];
-	if (tap)
+	if (tap) {
+		// BIOS boots from the network by the ROM of the card, UEFI by itself.
+		const rom = tap.boot && firmware === 'bios' ? '' : ',romfile=';
 		return [
-			...netdev,
-			// BIOS boots from the network by the ROM of the card, UEFI by itself.
-			...['-device', `virtio-net-pci,netdev=net0,mac=${mac},${firmware === 'bios' ? '' : 'romfile=,'}bootindex=0`],
+			...['-netdev', `tap,id=net0,ifname=${tap.device},script=no,downscript=no`],
+			...['-device', `virtio-net-pci,netdev=net0,mac=${mac}${rom}${tap.boot ? ',bootindex=0' : ''}`],
 			...(tap.boot === 'http' ? ['-fw_cfg', 'name=opt/org.tianocore/IPv4PXESupport,string=n'] : []),
 			...['-fw_cfg', 'name=opt/org.tianocore/IPv6PXESupport,string=n'],
 		];
+	}
 	const forward = sshPort === undefined ? '' : `,hostfwd=tcp:127.0.0.1:${sshPort}-:22`;
 	// Without its ROM, or the firmware tries to boot from the network first, for minutes.
 	return [
@@ -172,17 +172,8 @@ export function listQemuArguments(options: MachineOptions): Command {
 		...before,
 		...(accelerator === 'kvm' ? ['-accel', 'kvm', '-cpu', 'host'] : tcg),
 		...listFirmware(options),
-		...[
-			'-smp',
-			String(options.cpus ?? 2),
-			'-m',
-			String(options.memory),
-			'-nodefaults',
-			'-vga',
-			'std',
-			'-rtc',
-			'base=utc',
-		],
+		...['-smp', String(options.cpus ?? 2), '-m', String(options.memory)],
+		...['-nodefaults', '-vga', 'std', '-rtc', 'base=utc'],
 		...(options.overcommit ? listOvercommit(options) : []),
 		...listIdentity(options),
 		...['-device', 'qemu-xhci,id=xhci', '-device', 'virtio-rng-pci'],

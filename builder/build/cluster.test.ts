@@ -4,7 +4,6 @@ import {tmpdir} from 'node:os';
 import {join} from 'node:path';
 import test from 'ava';
 import {authorityFiles, clusterSecrets} from '../../firstboot/sequence.ts';
-
 import {packageFolder} from '../paths.ts';
 import {completeProfile} from '../profile/complete.ts';
 import {loadProfile} from '../profile/profile.ts';

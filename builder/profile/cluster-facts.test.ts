@@ -26,7 +26,8 @@ const agent = {role: 'agent', cluster: 'home', server};
 
 const table: [title: string, faults: string, expected: RegExp][] = [
 	['a server and two agents', faultsOf({one: first, two: agent, three: agent}), /^$/],
-	['what is not about its cluster', faultsOf({one: {config: {disable: ['traefik']}}, two: {link: null}}), /^$/],
+	['what is not about its cluster', faultsOf({one: {config: {disable: null}}, two: {link: null}}), /^$/],
+	['a part of what the image has', faultsOf({one: {binary: {asset: {sha256: 'a'.repeat(64)}}}}), /^$/],
 	['a cluster without a role', faultsOf({one: {cluster: 'home'}}), /one\.seed\.machine\.kubernetes: .*add role/],
 	['a server without a cluster', faultsOf({one: {role: 'agent', server}}), /kubernetes: .*not of which cluster; add/],
 	['an agent without a server', faultsOf({one: {role: 'agent', cluster: 'home'}}), /kubernetes: an agent joins.*say/],

@@ -4,9 +4,9 @@ import type {FieldPath} from './source.ts';
 
 const example = 'https://192.0.2.11:6443';
 
-/** What a seed lays over the section of its image: what null takes away is not looked at. */
+/** What a seed lays over the section of its image. Of a map it may hold a part, and null takes a field away: neither is looked at. */
 function checkPatch(given: Record<string, unknown>, path: FieldPath): FalseFact[] {
-	const kept = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== null));
+	const kept = Object.fromEntries(Object.entries(given).filter(([, value]) => typeof value !== 'object'));
 	const {error} = kubernetesSchema.partial().safeParse(kept);
 	const faults = (error?.issues ?? []).map(({path: field, message}) => ({
 		path: [...path, ...(field as FieldPath)],

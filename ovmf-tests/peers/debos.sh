@@ -3,6 +3,7 @@
 # needs: debos
 # Takes MIRROR, SECURITY, PACKAGES (a file), OUT (a qcow2), WORK (a folder) and MOTD (a text in the image) from the environment.
 # WORK is kept from run to run: an archive with all packages is left in it.
+# With the word prepare it makes nothing: there is nothing that is not measured.
 set -euo pipefail
 : "${MIRROR:?}" "${SECURITY:?}" "${PACKAGES:?}" "${OUT:?}" "${WORK:?}"
 mkdir -p "$WORK"/overlay/etc/{apt/sources.list.d,default/grub.d,systemd/network}

@@ -3,6 +3,7 @@
 # needs: fai-diskimage
 # Takes MIRROR, SECURITY, PACKAGES (a file), OUT (a qcow2), WORK (a folder) and MOTD (a text in the image) from the environment.
 # WORK is kept from run to run: a base file with all packages is left in it.
+# With the word prepare it makes nothing: there is nothing that is not measured.
 set -euo pipefail
 : "${MIRROR:?}" "${SECURITY:?}" "${PACKAGES:?}" "${OUT:?}" "${WORK:?}"
 mkdir -p "$WORK"/etc/apt "$WORK"/config/{basefiles,class,debconf,disk_config,hooks,package_config,scripts/TRIXIE,files/etc/{motd,apt/sources.list}}

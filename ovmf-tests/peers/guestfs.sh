@@ -3,6 +3,7 @@
 # needs: virt-customize
 # Takes MIRROR, SECURITY, PACKAGES (a file), OUT (a qcow2), WORK (a folder) and MOTD (a text in the image) from the environment.
 # WORK is kept from run to run: a template with everything but the text is left in it, and libguestfs' own appliance.
+# With the word prepare it makes only the kernel that most systems have anyway: that is not measured.
 set -euo pipefail
 : "${MIRROR:?}" "${SECURITY:?}" "${PACKAGES:?}" "${OUT:?}" "${WORK:?}"
 script=$(realpath "$0")

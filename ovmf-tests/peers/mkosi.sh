@@ -3,6 +3,7 @@
 # needs: mkosi
 # Takes MIRROR, SECURITY, PACKAGES (a file), OUT (a qcow2), WORK (a folder) and MOTD (a text in the image) from the environment.
 # WORK is kept from run to run: --incremental leaves a cache of the installed packages in it.
+# With the word prepare it makes nothing: there is nothing that is not measured.
 set -euo pipefail
 : "${MIRROR:?}" "${SECURITY:?}" "${PACKAGES:?}" "${OUT:?}" "${WORK:?}"
 mkdir -p "$WORK"/{skeleton,extra,out,tmp}
