@@ -38,18 +38,19 @@ const room = (path: string) =>
 
 /** What the files of a room may import beside their own room. */
 const arrows: Record<string, RegExp> = {
-	'builder/profile': /^builder\/(run|paths)\.ts$|^firstboot\/sequence\.ts$/,
-	'builder/render': /^builder\/(profile\/.*|run\.ts|paths\.ts)$|^firstboot\/sequence\.ts$/,
-	'builder/build': /^builder\/((render|profile|boot)\/.*|(run|paths|progress|folder)\.ts)$|^firstboot\/sequence\.ts$/,
+	'builder/profile': /^builder\/(run|paths)\.ts$|^firstboot\/(sequence|facts\/.*)\.ts$/,
+	'builder/render': /^builder\/(profile\/.*|run\.ts|paths\.ts)$|^firstboot\/(sequence|facts\/.*)\.ts$/,
+	'builder/build':
+		/^builder\/((render|profile|boot)\/.*|(run|paths|progress|folder)\.ts)$|^firstboot\/(sequence|facts\/.*)\.ts$/,
 	'builder/bake':
-		/^builder\/((build|render|profile|boot)\/.*|(run|paths|progress|folder)\.ts)$|^firstboot\/sequence\.ts$/,
+		/^builder\/((build|render|profile|boot)\/.*|(run|paths|progress|folder)\.ts)$|^firstboot\/(sequence|facts\/.*)\.ts$/,
 	'builder/boot': /^builder\/(run|folder)\.ts$/,
 	'builder/serve': /^builder\/((build|profile)\/.*|(run|folder)\.ts)$/,
-	'builder/workstation.ts': /^builder\/((run|folder)\.ts|profile\/.*)$/,
+	'builder/workstation.ts': /^builder\/((run|folder)\.ts|profile\/.*)$|^firstboot\/facts\/keys\.ts$/,
 	'builder/failure.ts': /^builder\/(run|profile\/faults)\.ts$/,
 	'builder/run.ts': /^$/,
 	'builder/cli.ts': /^builder\//,
-	'builder/commands': /^builder\/|^firstboot\/sequence\.ts$/,
+	'builder/commands': /^builder\/|^firstboot\/(sequence|facts\/.*)\.ts$/,
 	firstboot: /^firstboot\//,
 	'ovmf-tests': /^(ovmf-tests\/|builder\/(boot|profile|serve)\/|builder\/run\.ts$)/,
 };
@@ -57,7 +58,7 @@ const arrows: Record<string, RegExp> = {
 for (const {path, imports} of modules) {
 	test(`${path} imports what its room may`, t => {
 		const own = room(path);
-		const fromTests = /^(builder\/(paths|run|folder)\.ts|firstboot\/sequence\.ts)$/;
+		const fromTests = /^(builder\/(paths|run|folder)\.ts|firstboot\/(sequence|facts\/.*)\.ts)$/;
 		const forbidden = imports.filter(name => {
 			if (!/^(builder|firstboot|ovmf-tests)\//.test(name) || room(name) === own || arrows[own]?.test(name))
 				return false;

@@ -1,8 +1,8 @@
 import {access, readdir, readFile, rename, writeFile} from 'node:fs/promises';
 import {homedir} from 'node:os';
 import {basename, dirname, join} from 'node:path';
+import {findKeyFault} from '../firstboot/facts/keys.ts';
 import {withFolder} from './folder.ts';
-import {findKeyFault} from './profile/facts.ts';
 import {run} from './run.ts';
 
 /** The Debian archive of this workstation's own apt, and the one for security updates. Neither on a system without apt or without Debian. */

@@ -1,10 +1,10 @@
 import {constants} from 'node:fs';
 import {chmod, copyFile, mkdir, rm, stat, utimes} from 'node:fs/promises';
 import {dirname, join, resolve} from 'node:path';
+import type {FalseFact} from '../../firstboot/facts/fact.ts';
+import {findMarked} from '../../firstboot/facts/marked.ts';
 import {type Asset, assetsFolder} from '../../firstboot/sequence.ts';
 import type {CompleteProfile} from '../profile/complete.ts';
-import type {FalseFact} from '../profile/facts.ts';
-import {findMarked} from '../profile/marked.ts';
 import {run} from '../run.ts';
 import {digestFile, digestOf, discardEntry, fetchEntry} from './cache.ts';
 import {fetchFile, RefusedError} from './fetch.ts';

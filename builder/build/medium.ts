@@ -1,8 +1,8 @@
 import {readFile} from 'node:fs/promises';
 import {resolve} from 'node:path';
+import type {FalseFact} from '../../firstboot/facts/fact.ts';
+import {findMarked} from '../../firstboot/facts/marked.ts';
 import {buildIdPath, type Secret, secretPath} from '../../firstboot/sequence.ts';
-import type {FalseFact} from '../profile/facts.ts';
-import {findMarked} from '../profile/marked.ts';
 import type {Profile} from '../profile/profile.ts';
 import {type FileTree, folders} from '../render/tree.ts';
 import {digestOf} from './cache.ts';

@@ -1,8 +1,8 @@
 import {createHash} from 'node:crypto';
 import {readdir, readFile, stat, writeFile} from 'node:fs/promises';
 import {join} from 'node:path';
+import type {FalseFact} from '../../firstboot/facts/fact.ts';
 import {suggest} from '../profile/explain.ts';
-import type {FalseFact} from '../profile/facts.ts';
 import {type Command, ProgramError, run, runLong, UserError} from '../run.ts';
 import {apt, type Debian, explainDownload, formatSource, formatSources, makeAptFolder, writeIfNew} from './apt.ts';
 import {parseJson} from './cache.ts';

@@ -1,9 +1,9 @@
 import {mkdir, writeFile} from 'node:fs/promises';
 import {join} from 'node:path';
+import type {FalseFact} from '../../firstboot/facts/fact.ts';
 import {type ContainerUser, formatUnits} from '../../firstboot/sequence.ts';
 import {withFolder} from '../folder.ts';
 import type {CompleteProfile} from '../profile/complete.ts';
-import type {FalseFact} from '../profile/facts.ts';
 import {ProfileError} from '../profile/faults.ts';
 import {placeFacts} from '../profile/profile.ts';
 import {type Command, ProgramError, run} from '../run.ts';

@@ -1,5 +1,5 @@
 import {resolve} from 'node:path';
-import type {FalseFact} from './facts.ts';
+import type {FalseFact} from '../../firstboot/facts/fact.ts';
 import type {Profile} from './profile.ts';
 import type {ProfileFields} from './schema.ts';
 

@@ -1,6 +1,6 @@
 import test from 'ava';
-import {checkContainers} from './containers-facts.ts';
-import type {Sections} from './facts.ts';
+import {checkContainers} from '../../firstboot/facts/containers.ts';
+import type {Sections} from '../../firstboot/facts/fact.ts';
 import {profileSchema} from './schema.ts';
 
 const asset = {asset: {file: 'web.tar'}};

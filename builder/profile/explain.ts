@@ -1,8 +1,9 @@
 import {distance} from 'fastest-levenshtein';
 import type {z} from 'zod';
+import type {FieldPath} from '../../firstboot/facts/fact.ts';
 import {type Fault, formatPath} from './faults.ts';
 import {makeJsonSchema} from './schema.ts';
-import type {FieldPath, Source} from './source.ts';
+import type {Source} from './source.ts';
 
 type Issue = z.core.$ZodIssue;
 interface JsonSchema {

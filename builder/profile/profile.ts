@@ -1,9 +1,10 @@
 import {readdir, stat} from 'node:fs/promises';
 import {basename, join, resolve} from 'node:path';
+import type {FalseFact, Sections} from '../../firstboot/facts/fact.ts';
+import {checkFacts} from '../../firstboot/facts/facts.ts';
 import {packageFolder} from '../paths.ts';
 import {UsageError} from '../run.ts';
 import {explainIssues, suggest} from './explain.ts';
-import {checkFacts, type FalseFact, type Sections} from './facts.ts';
 import {type Fault, formatPath, ProfileError} from './faults.ts';
 import {type ProfileFields, profileSchema} from './schema.ts';
 import {loadSource, type Source} from './source.ts';

@@ -1,10 +1,8 @@
 import {readFile, realpath, stat} from 'node:fs/promises';
 import {dirname, resolve} from 'node:path';
 import {isAlias, isMap, isScalar, isSeq, LineCounter, type Node, parseDocument} from 'yaml';
+import type {FieldPath} from '../../firstboot/facts/fact.ts';
 import {type Fault, type Place, showPath} from './faults.ts';
-
-/** A path into a profile, as zod gives it. */
-export type FieldPath = readonly (string | number)[];
 
 /** A YAML file and those that it extends, merged, with the place of every field. */
 export interface Source {

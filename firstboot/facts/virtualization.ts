@@ -1,7 +1,7 @@
-import {findShortages, parseSize, type Virtualization} from '../../firstboot/sequence.ts';
-import {type FalseFact, findKeyFault, type Sections} from './facts.ts';
-import {subnetHolds} from './network-facts.ts';
-import type {FieldPath} from './source.ts';
+import {findShortages, parseSize, type Virtualization} from '../sequence.ts';
+import type {FalseFact, FieldPath, Sections} from './fact.ts';
+import {findKeyFault} from './keys.ts';
+import {subnetHolds} from './network.ts';
 
 const section = 'virtualization';
 type Domain = Virtualization['domains'][string];

@@ -1,6 +1,5 @@
-import {findNode, kubernetesSchema, type Member} from '../../firstboot/sequence.ts';
-import type {FalseFact, Sections} from './facts.ts';
-import type {FieldPath} from './source.ts';
+import {findNode, kubernetesSchema, type Member} from '../sequence.ts';
+import type {FalseFact, FieldPath, Sections} from './fact.ts';
 
 const example = 'https://192.0.2.11:6443';
 

@@ -1,6 +1,5 @@
-import {ownOptions} from '../../firstboot/sequence.ts';
-import type {FalseFact} from './facts.ts';
-import type {ProfileFields} from './schema.ts';
+import {ownOptions} from '../sequence.ts';
+import type {FalseFact, Sections} from './fact.ts';
 
 /** As much of other sections as a node of a cluster depends on. */
 export interface Surroundings {
@@ -11,7 +10,7 @@ export interface Surroundings {
 
 /** What the schema of the section `kubernetes` cannot see. */
 export function checkKubernetes(
-	{role, server, servers, config, manifests}: NonNullable<ProfileFields['kubernetes']>,
+	{role, server, servers, config, manifests}: NonNullable<Sections['kubernetes']>,
 	{firewall, image}: Surroundings,
 ): FalseFact[] {
 	const faults: FalseFact[] = [];

@@ -1,5 +1,5 @@
-import {recoveryUser} from '../../firstboot/sequence.ts';
-import type {FalseFact, Sections} from './facts.ts';
+import {recoveryUser} from '../sequence.ts';
+import type {FalseFact, Sections} from './fact.ts';
 
 /** What is wrong with the section hardening; and the account for the console has its name to itself, also where a profile does without it: the SSH server refuses that name. */
 export function checkHardening({identity, hardening}: Sections): FalseFact[] {

@@ -1,6 +1,6 @@
 import test from 'ava';
-import {kubernetesSchema, sections} from '../../firstboot/sequence.ts';
-import {checkClusters} from './cluster-facts.ts';
+import {kubernetesSchema, sections} from '../sequence.ts';
+import {checkClusters} from './cluster.ts';
 
 const server = 'https://192.0.2.11:6443';
 

@@ -1,5 +1,5 @@
-import type {Asset, Secret} from '../../firstboot/sequence.ts';
-import type {FieldPath} from './source.ts';
+import type {Asset, Secret} from '../sequence.ts';
+import type {FieldPath} from './fact.ts';
 
 type Marked = {secret: Secret; asset: Asset};
 

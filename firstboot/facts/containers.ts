@@ -1,6 +1,5 @@
-import {type ContainerUser, formatUnits, kindOf, serviceOf} from '../../firstboot/sequence.ts';
-import type {FalseFact, Sections} from './facts.ts';
-import type {FieldPath} from './source.ts';
+import {type ContainerUser, formatUnits, kindOf, serviceOf} from '../sequence.ts';
+import type {FalseFact, FieldPath, Sections} from './fact.ts';
 
 type Unit = ContainerUser['units'][string];
 

@@ -1,5 +1,5 @@
-import type {FalseFact, Sections} from './facts.ts';
-import {isSystemPath} from './storage-facts.ts';
+import type {FalseFact, Sections} from './fact.ts';
+import {isSystemPath} from './storage.ts';
 
 type Storage = NonNullable<Sections['storage']>;
 

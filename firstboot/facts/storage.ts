@@ -1,5 +1,4 @@
-import type {FalseFact, Sections} from './facts.ts';
-import type {FieldPath} from './source.ts';
+import type {FalseFact, FieldPath, Sections} from './fact.ts';
 
 type Storage = NonNullable<Sections['storage']>;
 

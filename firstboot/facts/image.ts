@@ -1,4 +1,4 @@
-import type {FalseFact, Sections} from './facts.ts';
+import type {FalseFact, Sections} from './fact.ts';
 import {findMarked} from './marked.ts';
 
 /** What a clone has from its seed or not at all. */

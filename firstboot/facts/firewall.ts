@@ -1,4 +1,4 @@
-import type {FalseFact, Sections} from './facts.ts';
+import type {FalseFact, Sections} from './fact.ts';
 
 type Firewall = NonNullable<Sections['firewall']>;
 

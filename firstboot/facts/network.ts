@@ -1,6 +1,5 @@
 import {BlockList, isIPv6} from 'node:net';
-import type {FalseFact, Sections} from './facts.ts';
-import type {FieldPath} from './source.ts';
+import type {FalseFact, FieldPath, Sections} from './fact.ts';
 
 type Network = NonNullable<Sections['network']>;
 type Layer3 = Network['links'][string];

@@ -1,6 +1,6 @@
 import test from 'ava';
-import {kubernetesSchema} from '../../firstboot/sequence.ts';
-import {checkKubernetes, type Surroundings} from './kubernetes-facts.ts';
+import {kubernetesSchema} from '../sequence.ts';
+import {checkKubernetes, type Surroundings} from './kubernetes.ts';
 
 const binary = {asset: {url: 'https://mirror.example/k3s', sha256: 'b'.repeat(64)}};
 const check = (fields: object, surroundings: Surroundings = {}) =>
