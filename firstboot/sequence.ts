@@ -1,6 +1,7 @@
 import * as z from 'zod';
 import {installSchema} from './disks.ts';
 import {imageSchema} from './golden.ts';
+import {hardeningSchema} from './hardening.ts';
 import {kubernetesSchema} from './k3s.ts';
 import {networkSchema} from './links.ts';
 import {type Phase, type Probe, rememberAnswers, type Step} from './phase.ts';
@@ -18,7 +19,7 @@ import {finish} from './phases/finish.ts';
 import {firewall, firewallSchema} from './phases/firewall.ts';
 import {format} from './phases/format.ts';
 import {groups} from './phases/groups.ts';
-import {hardening, hardeningSchema} from './phases/hardening.ts';
+import {hardening} from './phases/hardening.ts';
 import {identity} from './phases/identity.ts';
 import {kubernetes, kubernetesFiles} from './phases/kubernetes.ts';
 import {mark} from './phases/mark.ts';
@@ -27,6 +28,7 @@ import {network} from './phases/network.ts';
 import {partition} from './phases/partition.ts';
 import {pools} from './phases/pools.ts';
 import {link, name} from './phases/preflight.ts';
+import {recovery} from './phases/recovery.ts';
 import {report} from './phases/report.ts';
 import {seal} from './phases/seal.ts';
 import {subvolumes} from './phases/subvolumes.ts';
@@ -101,6 +103,7 @@ export const complete: readonly Entry[] = [entry('mark', 'install', mark), entry
 
 /** At every boot of the installed machine. */
 export const provision: readonly Entry[] = [
+	entry('recovery', 'hardening', recovery),
 	entry('seal', 'install', seal),
 	entry('identity', 'identity', identity),
 	entry('link', 'network', link),

@@ -1,12 +1,12 @@
 import test from 'ava';
+import {hardeningSchema} from '../hardening.ts';
 import {listEnabled, listUnits, type Step} from '../phase.ts';
 import {probeRecord, type RecordedMachine} from '../record.ts';
-import {hardening, hardeningSchema} from './hardening.ts';
+import {hardening} from './hardening.ts';
 
 const [units, enabled] = [listUnits.join(' '), listEnabled.join(' ')];
 const journals = '/var/log/journal/';
 const id = '0123456789abcdef0123456789abcdef';
-const hash = '$6$0123456789abcdef$abc';
 
 /** What systemctl and find say of units that run and start at boot, in the form of Debian 13. */
 const states = {
@@ -34,9 +34,6 @@ const blank: RecordedMachine = {
 		[journals]: `${id}\td\n`,
 		...kernel,
 		'/etc/machine-id': `${id}\n`,
-		'/etc/passwd': 'root:x:0:0:root:/root:/bin/bash\n',
-		'/etc/shadow': 'root:*:1::::::\n',
-		'/etc/bringup/secrets/recovery': `${hash}\n`,
 	},
 };
 
@@ -50,12 +47,6 @@ function perform(machine: RecordedMachine, steps: readonly Step[]): RecordedMach
 		const [program, ...args] = step.command;
 		const last = args.at(-1) ?? '';
 		if (program === 'rm') delete files[last];
-		if (program === 'useradd') {
-			files['/etc/passwd'] += 'recovery:x:998:65534::/:/bin/bash\n';
-			files['/etc/shadow'] += 'recovery:*:1::::::\n';
-		}
-		if (program === 'chpasswd')
-			files['/etc/shadow'] = files['/etc/shadow']?.replace('recovery:*', `${step.stdin?.trim()}`) ?? '';
 		if (program === 'systemctl' && args[0] === 'enable') {
 			const others = String(commands[units])
 				.split('\n')
@@ -102,27 +93,6 @@ test('a service that did not come to read its file is restarted, until it has', 
 	const restart = steps.findIndex(step => step.do === 'run' && step.command.includes('systemd-journald.service'));
 	const rest = await planFor({}, perform(blank, steps.slice(0, restart)));
 	t.true(rest.some(step => step.do === 'run' && step.command.includes('systemd-journald.service')));
-});
-
-test('the code goes to the account as a hash, by standard input only', async t => {
-	const steps = await planFor({}, blank);
-	const step = steps.find(({do: what, ...step}) => what === 'run' && 'stdin' in step);
-	t.is(step?.do === 'run' ? step.stdin : '', `recovery:${hash}\n`);
-	t.false(JSON.stringify(steps.map(step => ({...step, stdin: undefined}))).includes(hash));
-	t.notRegex(whys(await planFor({recovery: false}, blank)).join(), /recovery/);
-});
-
-test('without the hash in the image nothing is done, and the remedy is told', async t => {
-	const {'/etc/bringup/secrets/recovery': _hash, ...files} = blank.files;
-	await t.throwsAsync(planFor({}, {...blank, files}), {message: /build the medium again.*recovery: false/});
-	t.true((await planFor({recovery: false}, {...blank, files})).length > 0);
-});
-
-test('half an account is completed, and a person of that name is not touched', async t => {
-	const half = {...blank.files, '/etc/passwd': 'recovery:x:998:65534::/:/bin/bash\n'};
-	t.true(whys(await planFor({}, {...blank, files: half})).includes('complete the account of recovery'));
-	const person = {...blank.files, '/etc/passwd': 'recovery:x:1000:1000::/home/recovery:/bin/bash\n'};
-	await t.throwsAsync(planFor({}, {...blank, files: person}), {message: /somebody else/});
 });
 
 test('a kernel parameter is compared by its value, and the dot of a link is a slash', async t => {
