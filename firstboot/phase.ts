@@ -47,6 +47,9 @@ export interface Phase<Schema extends z.ZodType = z.ZodType> {
 	plan(config: z.output<Schema>, probe: Probe): Promise<Step[]>;
 }
 
+/** Why a phase leaves what was there before in force, which works: what the profile asks for was tried and taken back. The other phases go on. */
+export class GivenUp extends Error {}
+
 /** Where the builder says which build this is, in the image. */
 export const buildIdPath = '/etc/bringup/build-id';
 

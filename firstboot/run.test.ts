@@ -1,6 +1,6 @@
 import test from 'ava';
 import * as z from 'zod';
-import type {Phase, Step} from './phase.ts';
+import {GivenUp, type Phase, type Step} from './phase.ts';
 import {probeRecord} from './record.ts';
 import {converge, type Door} from './run.ts';
 import type {Entry, Machine} from './sequence.ts';
@@ -66,4 +66,14 @@ test('a reboot ends the sequence, and is left to the caller', async t => {
 	const {entries, said, status, door} = setUp({one: reboot, two: phaseOf(['/never'])}, async () => t.fail());
 	t.deepEqual(await converge(entries, machine, door, status), {done: true, reboot: steps[0]});
 	t.is(said[0], 'phase one (1/2): boot the disk');
+});
+
+test('a phase that leaves the old state in force holds no other phase back, and the run has still failed', async t => {
+	const plan = () => Promise.reject(new GivenUp('this network was tried and taken back'));
+	const givenUp: Phase = {schema: z.unknown(), packages: [], plan};
+	const left = ['/a'];
+	const {entries, said, status, door} = setUp({one: givenUp, two: phaseOf(left)}, async () => void left.pop());
+	t.deepEqual(await converge(entries, machine, door, status), {done: false});
+	t.true(said.includes('phase two (2/2): write /a'));
+	t.is(status.record.failure?.phase, 'one');
 });

@@ -1,4 +1,4 @@
-import {type Probe, rememberAnswers, type Step} from './phase.ts';
+import {GivenUp, type Probe, rememberAnswers, type Step} from './phase.ts';
 import {type Entry, type Machine, planEntry} from './sequence.ts';
 import type {Status} from './status.ts';
 
@@ -50,7 +50,7 @@ async function convergePhase(
 	}
 }
 
-/** Brings the machine to where every phase has nothing to do. The first failure ends the sequence and is in the status. */
+/** Brings the machine to where every phase has nothing to do. The first failure ends the sequence and is in the status; a phase that is given up is in the status too, and the others go on. */
 export async function converge(
 	sequence: readonly Entry[],
 	machine: Machine,
@@ -58,15 +58,17 @@ export async function converge(
 	status: Status,
 ): Promise<Outcome> {
 	const remembering = {...door, ...rememberAnswers(door.probe)};
+	let done = true;
 	for (const entry of sequence) {
 		status.phaseStarted(entry.name);
 		try {
 			const reboot = await convergePhase(entry, machine, remembering, status);
-			if (reboot) return {done: true, reboot};
+			if (reboot) return {done, reboot};
 		} catch (error) {
 			await status.phaseFailed(entry.name, error);
-			return {done: false};
+			if (!(error instanceof GivenUp)) return {done: false};
+			done = false;
 		}
 	}
-	return {done: true};
+	return {done};
 }
