@@ -1,7 +1,7 @@
-import {createHash} from 'node:crypto';
+import {createHash, randomBytes} from 'node:crypto';
 import {readFileSync, readlinkSync} from 'node:fs';
-import {lstat, mkdir, mkdtemp, readdir, rm} from 'node:fs/promises';
-import {join} from 'node:path';
+import {lstat, mkdir, mkdtemp, open, readdir, rename, rm} from 'node:fs/promises';
+import {dirname, join} from 'node:path';
 
 const isAlive = (pid: number) => {
 	try {
@@ -22,14 +22,14 @@ export const world = createHash('sha256')
 /** Nothing of another world can be asked whether it is alive; what has not changed for so long is not. */
 const abandoned = 24 * 3600 * 1000;
 
-/** Removes what a process of this user that was killed outright has left; by the exact form of mkdtemp below, and nothing else. */
+/** Removes what a process of this user that was killed outright has left; by the exact form of the names below, and nothing else. */
 async function removeAbandoned(folder: string): Promise<void> {
 	for (const name of await readdir(folder).catch(() => [])) {
-		const [, where, pid] = /^\.bringup-([0-9a-f]{8})-(\d+)-[A-Za-z0-9]{6}$/.exec(name) ?? [];
+		const [, where, pid] = /^\.bringup-([0-9a-f]{8})-(\d+)-[A-Za-z0-9]{6,12}$/.exec(name) ?? [];
 		if (pid === undefined || (where === world && isAlive(Number(pid)))) continue;
 		const path = join(folder, name);
 		const found = await lstat(path).catch(() => undefined);
-		if (!found?.isDirectory() || found.uid !== process.getuid?.()) continue;
+		if (!found || !(found.isDirectory() || found.isFile()) || found.uid !== process.getuid?.()) continue;
 		if (where !== world && Date.now() - found.mtimeMs < abandoned) continue;
 		await rm(path, {recursive: true, force: true}).catch(() => {}); // it is in nobody's way
 	}
@@ -50,5 +50,35 @@ export async function withFolder<T>(parent: string, use: (folder: string) => Pro
 	} finally {
 		// A failure to clean up must not hide what went wrong; the next run cleans up too.
 		await rm(folder, {recursive: true, force: true}).catch(() => {});
+	}
+}
+
+/** A new name in a folder, that no other process takes: a process id alone is not new, because each container has its own. */
+const nameIn = (folder: string) => join(folder, `.bringup-${world}-${process.pid}-${randomBytes(6).toString('hex')}`);
+
+/** Has what is written to a file or a folder reach the disk. */
+async function syncPath(path: string): Promise<void> {
+	const file = await open(path, 'r');
+	await file.sync().finally(() => file.close());
+}
+
+/** Moves finished files into their places, in this order, each whole or not at all, whenever the power goes. */
+export async function placeFiles(moves: readonly (readonly [made: string, place: string])[]): Promise<void> {
+	for (const [made] of moves) await syncPath(made);
+	for (const [made, place] of moves) await rename(made, place);
+	for (const folder of new Set(moves.map(([, place]) => dirname(place)))) await syncPath(folder);
+}
+
+/** Writes a file whole or not at all. */
+export async function writeWhole(path: string, content: string | Uint8Array, mode = 0o644): Promise<void> {
+	const folder = dirname(path);
+	await mkdir(folder, {recursive: true});
+	const temporary = nameIn(folder);
+	try {
+		const file = await open(temporary, 'wx', mode);
+		await file.writeFile(content).finally(() => file.close());
+		await placeFiles([[temporary, path]]);
+	} finally {
+		await rm(temporary, {force: true}).catch(() => {});
 	}
 }

@@ -222,26 +222,50 @@ export function start(command: Command, options: {terminal?: boolean} = {}): Sta
 	return {pid: child.pid ?? 0, ended, kill: signal => void child.kill(signal)};
 }
 
-/**
- * Does something while no other process, of another container or over NFS too, holds the same file; made where it is not
- * there (flock(1)). Throws a UserError with `busy` when one does. The kernel lets go of it however this process ends.
- */
-export async function withLock<T>(path: string, busy: string, use: () => Promise<T>): Promise<T> {
+/** Takes a lock with flock(1), and gives what lets go of it; undefined when it exits with 75. The kernel lets go however this process ends. */
+async function takeLock(
+	options: readonly string[],
+	path: string,
+	signal?: AbortSignal,
+): Promise<(() => Promise<void>) | undefined> {
 	// What cat says again, it says with the lock in its hands.
-	const [program, ...args] = tie(['flock', '--no-fork', '--nonblock', '--conflict-exit-code', '75', path, 'cat']);
-	const child = execa(program, args, {...settings({}), stdin: 'pipe', stdout: 'pipe'});
+	const [program, ...args] = tie(['flock', '--no-fork', '--conflict-exit-code', '75', ...options, path, 'cat']);
+	const child = execa(program, args, {...settings({signal}), stdin: 'pipe', stdout: 'pipe'});
 	const held = new Promise<true>(resolve => child.stdout.once('data', () => resolve(true)));
 	child.stdin.on('error', () => {}); // its end says why
 	child.stdin.write('\n');
 	const first = await Promise.race([held, child]);
 	if (first !== true) {
-		if (first.exitCode === 75) throw new UserError(busy);
-		throw new ProgramError(['flock', path], `exited with ${first.exitCode}`, String(first.stderr));
+		if (first.exitCode === 75) return undefined;
+		throw new ProgramError(['flock', path], describeEnd(['flock'], first as Result), String(first.stderr));
 	}
-	try {
-		return await use();
-	} finally {
+	return async () => {
 		child.stdin.end();
 		await child;
+	};
+}
+
+/**
+ * Does something while no other process, of another container or over NFS too, holds the same file; made where it is not
+ * there. Throws a UserError with `busy` when one does.
+ */
+export async function withLock<T>(path: string, busy: string, use: () => Promise<T>): Promise<T> {
+	const free = await takeLock(['--nonblock'], path);
+	if (!free) throw new UserError(busy);
+	return use().finally(free);
+}
+
+/** The same, when the other has done; `waiting` is called when there is one. With `shared`, beside others that share it. */
+export async function awaitLock<T>(
+	path: string,
+	{waiting, signal, shared}: {waiting?: () => void; signal?: AbortSignal; shared?: true},
+	use: () => Promise<T>,
+): Promise<T> {
+	const kind = shared ? ['--shared'] : [];
+	let free = await takeLock([...kind, '--nonblock'], path);
+	if (!free) {
+		waiting?.();
+		free = await takeLock(kind, path, signal);
 	}
+	return use().finally(free);
 }

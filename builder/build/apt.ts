@@ -1,9 +1,9 @@
 import {createHash} from 'node:crypto';
 import {mkdir, readFile} from 'node:fs/promises';
 import {join} from 'node:path';
+import {writeWhole} from '../folder.ts';
 import type {CompleteProfile} from '../profile/complete.ts';
 import type {Command, ProgramError} from '../run.ts';
-import {writeWhole} from './cache.ts';
 
 export type Debian = CompleteProfile['fields']['debian'];
 

@@ -1,11 +1,11 @@
 import {constants, renameSync} from 'node:fs';
 import {access, chmod, mkdir, readFile, rm, stat, writeFile} from 'node:fs/promises';
 import {basename, dirname, join} from 'node:path';
-import {withFolder} from '../folder.ts';
+import {withFolder, writeWhole} from '../folder.ts';
 import type {CompleteProfile} from '../profile/complete.ts';
 import {type FileTree, folders} from '../render/tree.ts';
 import {checkPrograms, UserError} from '../run.ts';
-import {digestFile, digestOf, parseJson, writeWhole} from './cache.ts';
+import {digestFile, digestOf, parseJson} from './cache.ts';
 import {type Contents, listIsoArguments, writeIso} from './iso.ts';
 import type {Manifest} from './manifest.ts';
 import {describe, listLayers, type Parts, type PartsOptions, programs, useParts, verifyParts} from './parts.ts';

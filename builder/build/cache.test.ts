@@ -2,7 +2,7 @@ import {appendFile, mkdir, readdir, readFile, utimes, writeFile} from 'node:fs/p
 import {tmpdir} from 'node:os';
 import {join} from 'node:path';
 import test from 'ava';
-import {withFolder, world} from '../folder.ts';
+import {withFolder, world, writeWhole} from '../folder.ts';
 import {fetchEntry} from './cache.ts';
 
 const inFolder = (use: (folder: string) => Promise<void>) => withFolder(tmpdir(), use);
@@ -75,4 +75,13 @@ test('what a killed build left is removed by the next, what a living one works o
 		await utimes(join(folder, old), yesterday, yesterday);
 		await withFolder(folder, async () => {});
 		t.deepEqual((await readdir(folder)).sort(), [alive, fresh, 'bringup-2025-notes'].sort());
+	}));
+
+test('two containers, whose processes have one number, write one file at once and it is whole', t =>
+	inFolder(async folder => {
+		const path = join(folder, 'file');
+		// Writers of one process are of one number too.
+		await Promise.all(Array.from({length: 100}, (_, number) => writeWhole(path, `content ${number}`)));
+		t.regex(await readFile(path, 'utf8'), /^content \d+$/);
+		t.deepEqual(await readdir(folder), ['file']);
 	}));

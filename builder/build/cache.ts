@@ -1,6 +1,6 @@
 import {createHash} from 'node:crypto';
 import {createReadStream} from 'node:fs';
-import {mkdir, readdir, readFile, rename, rm, stat, statfs, writeFile} from 'node:fs/promises';
+import {readdir, readFile, rename, rm, stat, statfs, writeFile} from 'node:fs/promises';
 import {basename, dirname, join} from 'node:path';
 import {pipeline} from 'node:stream/promises';
 import {makeFolder, withFolder} from '../folder.ts';
@@ -32,14 +32,6 @@ export function parseJson<T>(text: string): T | undefined {
 	} catch {
 		return undefined;
 	}
-}
-
-/** Writes a file of the cache whole or not at all. */
-export async function writeWhole(path: string, content: string): Promise<void> {
-	await mkdir(dirname(path), {recursive: true});
-	const temporary = `${path}.${process.pid}`;
-	await writeFile(temporary, content);
-	await rename(temporary, path);
 }
 
 type Digests = Record<string, {sha256: string; size: number; mtimeMs: number}>;

@@ -6,6 +6,8 @@ import {tmpdir} from 'node:os';
 import {join} from 'node:path';
 import test from 'ava';
 import {withFolder} from '../folder.ts';
+import {packageFolder} from '../paths.ts';
+import {run} from '../run.ts';
 import {fetchFile, RefusedError} from './fetch.ts';
 
 const content = Buffer.alloc(300_000, 'asset ');
@@ -79,6 +81,35 @@ test('a server that has no such file is told at once', t =>
 		await withServer(answer, async url => {
 			await writeFile(join(folder, 'other'), '');
 			await t.throwsAsync(fetchFile({url, sha256, path: join(folder, 'file')}, options), {message: /answers 404/});
+			t.is(asked, 1);
+		});
+	}));
+
+test('two builds that want one file at once both get it whole, and one of them fetches it', t =>
+	withFolder(tmpdir(), async folder => {
+		let asked = 0;
+		const answer = async (_: IncomingMessage, response: ServerResponse) => {
+			asked++;
+			response.writeHead(200, {'content-length': content.length});
+			for (let at = 0; at < content.length; at += 30_000) {
+				response.write(content.subarray(at, at + 30_000));
+				await new Promise(resolve => setTimeout(resolve, 30));
+			}
+			response.end();
+		};
+		await withServer(answer, async url => {
+			const wanted = {url, sha256, path: join(folder, 'assets', sha256)};
+			const program = `
+				import {fetchFile} from ${JSON.stringify(join(packageFolder, 'dist/builder/build/fetch.js'))};
+				const signal = new AbortController().signal;
+				await fetchFile(${JSON.stringify(wanted)}, {proxy: undefined, say: () => {}, signal});`;
+			const build = () => run([process.execPath, '--input-type=module', '--eval', program]);
+			const builds = [0, 120, 240].map(async delay => {
+				await new Promise(resolve => setTimeout(resolve, delay));
+				return build();
+			});
+			await Promise.all(builds);
+			t.deepEqual(await readFile(wanted.path), content);
 			t.is(asked, 1);
 		});
 	}));

@@ -1,8 +1,9 @@
-import {mkdir, open, rename, rm, stat} from 'node:fs/promises';
+import {mkdir, open, rm, stat} from 'node:fs/promises';
 import {dirname} from 'node:path';
 import {setTimeout as sleep} from 'node:timers/promises';
 import {EnvHttpProxyAgent, interceptors, request} from 'undici';
-import {UserError} from '../run.ts';
+import {placeFiles} from '../folder.ts';
+import {awaitLock, UserError} from '../run.ts';
 import {digestFile} from './cache.ts';
 
 interface FetchOptions {
@@ -48,23 +49,27 @@ async function download(url: string, part: string, {proxy, signal}: FetchOptions
 	}
 }
 
-/** Fetches a file into its place in the cache, once; goes on where an earlier build was stopped. Throws a UserError that says why it could not. */
-export async function fetchFile(
-	{url, sha256, path}: {url: string; sha256: string; path: string},
-	options: FetchOptions,
-): Promise<string> {
-	if ((await stat(path).catch(() => undefined))?.isFile()) {
-		if ((await digestFile(path)) === sha256) return path;
-		await rm(path); // a power cut can leave a name without its content
-	}
-	const part = `${path}.part`;
-	await mkdir(dirname(path), {recursive: true});
+interface Wanted {
+	url: string;
+	sha256: string;
+	/** Its place in the cache. */
+	path: string;
+}
+
+async function isWhole({sha256, path}: Wanted): Promise<boolean> {
+	if (!(await stat(path).catch(() => undefined))?.isFile()) return false;
+	if ((await digestFile(path)) === sha256) return true;
+	await rm(path, {force: true}); // a power cut can leave a name without its content
+	return false;
+}
+
+async function fetchPart({url, sha256}: Wanted, part: string, options: FetchOptions): Promise<void> {
 	for (let left = tries - 1; ; left--) {
 		try {
 			const resumed = (await stat(part).catch(() => undefined)) !== undefined;
 			await download(url, part, options);
 			const found = await digestFile(part);
-			if (found === sha256) break;
+			if (found === sha256) return;
 			await rm(part);
 			if (resumed) continue; // what an earlier build left was damaged
 			throw new RefusedError(`${url} has the SHA-256 ${found}, and the profile pins ${sha256}`);
@@ -76,6 +81,21 @@ export async function fetchFile(
 			await sleep(2 ** (tries - left) * 500, undefined, {signal: options.signal});
 		}
 	}
-	await rename(part, path);
-	return path;
+}
+
+/**
+ * Fetches a file into its place in the cache, once, and when two builds want it at once, too; goes on where an earlier
+ * build was stopped. Throws a UserError that says why it could not.
+ */
+export async function fetchFile(wanted: Wanted, options: FetchOptions): Promise<string> {
+	const {url, path} = wanted;
+	if (await isWhole(wanted)) return path;
+	await mkdir(dirname(path), {recursive: true});
+	const waiting = () => options.say(`another build fetches ${url}; waiting for it`);
+	return awaitLock(`${path}.lock`, {waiting, signal: options.signal}, async () => {
+		if (await isWhole(wanted)) return path;
+		await fetchPart(wanted, `${path}.part`, options);
+		await placeFiles([[`${path}.part`, path]]);
+		return path;
+	});
 }

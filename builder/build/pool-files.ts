@@ -1,5 +1,6 @@
-import {mkdir, rename, rm, stat} from 'node:fs/promises';
+import {rename, stat} from 'node:fs/promises';
 import {basename, join} from 'node:path';
+import {withFolder} from '../folder.ts';
 import {ProgramError, runLong} from '../run.ts';
 import {digestFile} from './cache.ts';
 import type {Index} from './packages.ts';
@@ -33,35 +34,33 @@ export async function fetchPoolFiles<File extends PoolFile>(
 	files: readonly File[],
 	{cache, signal, mirror = index.debian.mirror}: {cache: string; signal?: AbortSignal | undefined; mirror?: string},
 ): Promise<File[]> {
-	await mkdir(join(cache, 'packages'), {recursive: true});
 	const missing: File[] = [];
 	for (const wanted of files)
 		if (!(await isThere(poolPath(cache, wanted.file, wanted.as), wanted.sha256))) missing.push(wanted);
 	if (missing.length === 0) return [];
 	const base = mirror.replace(/\/$/, '');
-	const part = ({file, as}: File) => `${poolPath(cache, file, as)}.${process.pid}`;
-	const triples = missing.flatMap(wanted => [
-		`${base}/${wanted.file}`,
-		part(wanted),
-		wanted.sha256 === undefined ? '' : `SHA256:${wanted.sha256}`,
-	]);
-	// It goes on after one that fails, and what came is looked at here.
-	await runLong(['/usr/lib/apt/apt-helper', 'download-file', ...triples], {
-		env: {APT_CONFIG: join(index.folder, 'apt.conf')},
-		signal,
-	}).catch(error => {
-		if (!(error instanceof ProgramError) || signal?.aborted) throw error;
-	});
-	const failed: File[] = [];
-	for (const wanted of missing) {
-		const path = part(wanted);
-		const came = (await stat(path).catch(() => undefined))?.isFile() ?? false;
-		const right = came && (wanted.sha256 === undefined || (await digestFile(path)) === wanted.sha256);
-		if (right) await rename(path, poolPath(cache, wanted.file, wanted.as));
-		else {
-			failed.push(wanted);
-			await rm(path, {force: true});
+	// A folder of its own: process ids of two containers are the same.
+	return withFolder(join(cache, 'packages'), async work => {
+		const parts = missing.map((wanted, position) => ({wanted, path: join(work, String(position))}));
+		const triples = parts.flatMap(({wanted, path}) => [
+			`${base}/${wanted.file}`,
+			path,
+			wanted.sha256 === undefined ? '' : `SHA256:${wanted.sha256}`,
+		]);
+		// It goes on after one that fails, and what came is looked at here.
+		await runLong(['/usr/lib/apt/apt-helper', 'download-file', ...triples], {
+			env: {APT_CONFIG: join(index.folder, 'apt.conf')},
+			signal,
+		}).catch(error => {
+			if (!(error instanceof ProgramError) || signal?.aborted) throw error;
+		});
+		const failed: File[] = [];
+		for (const {wanted, path} of parts) {
+			const came = (await stat(path).catch(() => undefined))?.isFile() ?? false;
+			const right = came && (wanted.sha256 === undefined || (await digestFile(path)) === wanted.sha256);
+			if (right) await rename(path, poolPath(cache, wanted.file, wanted.as));
+			else failed.push(wanted);
 		}
-	}
-	return failed;
+		return failed;
+	});
 }

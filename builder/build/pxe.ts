@@ -1,11 +1,11 @@
 import {chmod, copyFile, mkdir, readdir, rename, rm, stat, writeFile} from 'node:fs/promises';
 import {basename, dirname, join} from 'node:path';
-import {withFolder} from '../folder.ts';
+import {withFolder, writeWhole} from '../folder.ts';
 import type {CompleteProfile} from '../profile/complete.ts';
 import {type FileTree, folders} from '../render/tree.ts';
 import {makeView} from '../render/view.ts';
 import {checkPrograms, run, runLong, UserError} from '../run.ts';
-import {digestFile, writeWhole} from './cache.ts';
+import {digestFile} from './cache.ts';
 import type {Contents} from './iso.ts';
 import type {Manifest} from './manifest.ts';
 import type {TopLayer} from './medium.ts';

@@ -1,6 +1,7 @@
 import {randomBytes} from 'node:crypto';
-import {mkdir, readFile, rename, writeFile} from 'node:fs/promises';
+import {mkdir, readFile} from 'node:fs/promises';
 import {join} from 'node:path';
+import {writeWhole} from '../folder.ts';
 import {run} from '../run.ts';
 
 /** Sixteen that no eye confuses, and that are in the same place on QWERTY, QWERTZ and AZERTY: the console may not know the keyboard. */
@@ -37,7 +38,10 @@ export async function obtainRecovery(place: RecoveryPlace & {renew: boolean}): P
 /** Keeps the hash for the next build, when the code has been shown: a code that nobody saw must not be kept. */
 export async function keepRecovery(place: RecoveryPlace, hash: string): Promise<void> {
 	await mkdir(join(place.data, 'recovery'), {recursive: true, mode: 0o700});
-	const temporary = `${hashPath(place)}.${process.pid}`;
-	await writeFile(temporary, `${hash}\n`, {mode: 0o600});
-	await rename(temporary, hashPath(place));
+	await writeWhole(
+		hashPath(place),
+		`${hash}
+`,
+		0o600,
+	);
 }

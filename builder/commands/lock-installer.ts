@@ -1,8 +1,7 @@
 import {resolve} from 'node:path';
 import {parseArgs} from 'node:util';
-import {writeWhole} from '../build/cache.ts';
 import {resolveInstaller} from '../build/installer/lock.ts';
-import {withFolder} from '../folder.ts';
+import {withFolder, writeWhole} from '../folder.ts';
 import {findCacheFolder} from '../paths.ts';
 import {makeProgress} from '../progress.ts';
 import {checkPrograms, UsageError} from '../run.ts';

@@ -1,9 +1,9 @@
 import {dirname, join, resolve} from 'node:path';
 import {parseArgs} from 'node:util';
-import {writeWhole} from '../build/cache.ts';
 import {formatDifference, listDifference} from '../build/difference.ts';
 import {listLocked, makeLock, readLock} from '../build/lock.ts';
 import {resolveFromArchive} from '../build/parts.ts';
+import {writeWhole} from '../folder.ts';
 import {findCacheFolder} from '../paths.ts';
 import {makeProgress} from '../progress.ts';
 import {listImagePackages} from '../render/view.ts';

@@ -1,8 +1,8 @@
-import {rename, writeFile} from 'node:fs/promises';
 import {recoveryPath} from '../../firstboot/sequence.ts';
 import {digestOf} from '../build/cache.ts';
 import type {Secrets} from '../build/medium.ts';
 import {formatCode, keepRecovery, obtainRecovery} from '../build/recovery.ts';
+import {writeWhole} from '../folder.ts';
 import {findDataFolder} from '../paths.ts';
 import type {CompleteProfile} from '../profile/complete.ts';
 import {UsageError} from '../run.ts';
@@ -24,9 +24,7 @@ async function tellCode(code: string, iso: string, err: NodeJS.WriteStream): Pro
 		return;
 	}
 	const path = `${iso.replace(/\.iso$/, '')}.recovery-code`;
-	const temporary = `${path}.${process.pid}`; // a file that is there would keep its mode
-	await writeFile(temporary, `${formatCode(code)}\n`, {mode: 0o600});
-	await rename(temporary, path);
+	await writeWhole(path, `${formatCode(code)}\n`, 0o600); // in a file that is there, it would get that file's mode
 	err.write(`recovery code: in ${path}, because this is no terminal (${use}). ${again} Keep the file elsewhere.\n`);
 }
 
