@@ -1,6 +1,9 @@
 import {CommandError} from './apply.ts';
 import type {Command, Step} from './phase.ts';
 
+/** Where the status of the last run is; gone with the next boot. */
+export const statusPath = '/run/bringup/status.json';
+
 /** Where one phase stands. */
 export interface PhaseStatus {
 	name: string;
