@@ -1,5 +1,5 @@
 import test from 'ava';
-import {checkMoved, planVolumes, readStorage} from './domain-disks.ts';
+import {planVolumes, readStorage} from './domain-disks.ts';
 import {foldersOf} from './folders.test.machine.ts';
 import type {Step} from './phase.ts';
 import {probeRecord} from './record.ts';
@@ -132,23 +132,4 @@ test('a volume of ZFS is treated like a logical one', async t => {
 	]);
 	t.deepEqual(await plan([tank], {zvols: {'one-0': gib}}), []);
 	t.deepEqual(lines(await plan([tank], {zvols: {'one-0': gib / 2}})), ['zfs set volsize=1073741824 tank/vms/one-0']);
-});
-
-test('a disk that is given another place is not made anew there, without what is on it', async t => {
-	const [one] = placeDomains(
-		virtualizationSchema.parse({
-			pools: {images: {path: folder}},
-			domains: {one: {cpus: 1, memory: '1G', disks: [disk, disk]}},
-		}),
-		'0'.repeat(32),
-	);
-	if (!one) return t.fail();
-	const storage = (...paths: string[]) => ({paths: new Set(paths), blocks: new Map()});
-	const definition = (at: string) => `<disk>\n  <source file='${at}'/>\n  <target dev='vda' bus='virtio'/>\n</disk>`;
-	t.throws(() => checkMoved(one, definition('/old/one-0.qcow2'), storage()), {
-		message: /lies at \/old\/one-0\.qcow2, and the profile puts it at \/srv\/vms\/one-0\.qcow2.*move it there/,
-	});
-	t.notThrows(() => checkMoved(one, definition('/old/one-0.qcow2'), storage(path)));
-	t.notThrows(() => checkMoved(one, definition(path), storage()));
-	t.notThrows(() => checkMoved(one, undefined, storage()));
 });

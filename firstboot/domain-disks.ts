@@ -1,7 +1,7 @@
 import {type Asset, assetPath} from './assets.ts';
 import type {Command, Probe, Step} from './phase.ts';
 import {formatBytes} from './sizing.ts';
-import {nameTarget, type PlacedDomain, type Volume} from './virtualization.ts';
+import type {PlacedDomain, Volume} from './virtualization.ts';
 
 type FileVolume = Extract<Volume, {kind: 'file'}>;
 type BlockVolume = Extract<Volume, {kind: 'block'}>;
@@ -194,18 +194,6 @@ async function planVolume(
 			`${path} has ${formatBytes(found)} and the profile says ${formatBytes(bytes)}: a disk is never made smaller. Give virtualization.domains.${domain.name}.disks that size; or move what is on it, and remove it`,
 		);
 	return found < bytes ? planGrowth(domain, volume, running) : [];
-}
-
-/** A disk that another place is given to would be made anew there, without what is on it: that is for a person to move. */
-export function checkMoved({name, volumes}: PlacedDomain, definition: string | undefined, storage: Storage): void {
-	volumes.forEach(({path}, index) => {
-		const disk = new RegExp(`<source (?:file|dev)=['"]([^'"]+)['"]/>\\s*<target dev=['"]${nameTarget(index)}['"]`);
-		const before = disk.exec(definition ?? '')?.[1];
-		if (before === undefined || before === path || storage.paths.has(path) || storage.blocks.has(path)) return;
-		throw new Error(
-			`virtualization.domains.${name}.disks[${index}] lies at ${before}, and the profile puts it at ${path}: stop the domain and move it there, or give it its pool back`,
-		);
-	});
 }
 
 /** The golden images that disks still have to be made from. */

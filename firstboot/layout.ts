@@ -1,5 +1,5 @@
-import {createHash} from 'node:crypto';
 import {type Disk, readBlockDevices} from './disks.ts';
+import {deriveUuid, isPlaceholder} from './machine-identity.ts';
 import {placeholders} from './names.ts';
 import type {Probe, Step} from './phase.ts';
 import {buildIdPath} from './phase.ts';
@@ -55,14 +55,6 @@ export async function readTable(
 	return {id: partitiontable.id.toLowerCase(), partitions};
 }
 
-/** A UUID that the same words always give (RFC 9562, version 8). */
-function deriveUuid(...words: string[]): string {
-	const bytes = createHash('sha256').update(words.join('\0')).digest().subarray(0, 16);
-	bytes.writeUInt8((bytes.readUInt8(6) & 0x0f) | 0x80, 6);
-	bytes.writeUInt8((bytes.readUInt8(8) & 0x3f) | 0x80, 8);
-	return bytes.toString('hex').replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5');
-}
-
 /** The names by which an install knows its own disk again. */
 export interface Layout {
 	/** Whether the firmware's identity tells this machine from others; some boards ship with placeholders. */
@@ -84,17 +76,6 @@ export const labels = {esp: 'BRINGUP-ESP', root: 'bringup-root'} as const;
 /** Root partition's name until the installed system has booted once; such a disk holds nobody's data but ours. */
 export const unfinishedName = 'bringup-installing';
 export const finishedName = 'bringup-root';
-
-/** UUIDs that many boards share: their maker's placeholder in either byte order, or one byte throughout. */
-function isPlaceholder(uuid: string): boolean {
-	const digits = uuid.toLowerCase().replaceAll('-', '');
-	const known = [
-		'03000200040005000006000700080009',
-		'00020003000400050006000700080009',
-		'123456781234567890abcddeefaabbcc',
-	];
-	return !/^[0-9a-f]{32}$/.test(digits) || known.includes(digits) || /^(..?)\1+$/.test(digits);
-}
 
 /** The identity of the machine from its firmware, and of the build from the medium. */
 export async function readLayout(probe: Probe, disk: Disk): Promise<Layout> {

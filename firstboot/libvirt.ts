@@ -1,5 +1,7 @@
+import type {Definition} from './domain.ts';
 import {listBelow} from './listing.ts';
 import {type Command, type Probe, planFile, readUnit, type Step, type Unit} from './phase.ts';
+import type {Kept} from './virtualization.ts';
 
 /** Where libvirt keeps what is defined: also at the next boot. */
 export const defined = {
@@ -61,21 +63,40 @@ export async function planDaemon(libvirt: Libvirt, probe: Probe): Promise<Step[]
 	return [...steps, ...(file.length > 0 ? [stop, ...file] : [])];
 }
 
+/** The UUIDs of ours are of version 8, which no other program makes. */
+const ownUuid = /<uuid>([0-9a-f]{8}-[0-9a-f]{4}-8[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12})<\/uuid>/;
+
+/** The UUID that libvirt has for an object of ours; undefined of others. */
+export function findOwnUuid(definition: string | undefined): string | undefined {
+	return ownUuid.exec(definition ?? '')?.[1];
+}
+
 /** Reads the definition of an object, or undefined. Throws when it is not ours. */
 export async function readDefinition(
 	kind: Kind,
 	name: string,
-	uuid: string,
 	{files}: Libvirt,
 	probe: Probe,
 ): Promise<string | undefined> {
 	const path = `${defined[kind]}/${name}.xml`;
 	const current = files.has(path) ? await probe.read(path) : undefined;
-	if (current === undefined || current.includes(`<uuid>${uuid}</uuid>`)) return current;
+	if (current === undefined || findOwnUuid(current) !== undefined) return current;
 	const verb = {domain: 'undefine', network: 'net-undefine', pool: 'pool-undefine'}[kind];
 	throw new Error(
 		`there is a ${kind} ${name} that bringup did not make; give it another name in virtualization.${kind}s, or remove it (virsh ${verb} ${name})`,
 	);
+}
+
+/** What of a domain stays as its definition has it. */
+export function readKept(definition: string): Kept | undefined {
+	const uuid = findOwnUuid(definition);
+	if (uuid === undefined) return undefined;
+	const links = [...definition.matchAll(/<interface[ >][\s\S]*?<\/interface>/g)].flatMap(([link]) => {
+		const mac = /<mac address=['"]([0-9a-f:]{17})['"]/i.exec(link)?.[1]?.toLowerCase();
+		const device = /<target dev=['"]([^'"]+)['"]/.exec(link)?.[1];
+		return mac && device ? [[device, mac] as const] : [];
+	});
+	return {uuid, macs: new Map(links)};
 }
 
 /** The steps that define an object. virsh opens its file by name, and what Node gives a program as standard input has none. */
@@ -88,21 +109,15 @@ export function define(kind: Kind, name: string, xml: string, why: string): Step
 	];
 }
 
-/** A network as it shall be; `digest` stands in its definition alone. */
-export interface NetworkDefinition {
-	name: string;
-	uuid: string;
-	xml: string;
-	digest: string;
-}
-
 /** The steps to a network: defined, active, and active again after a boot. No domain hangs on it while it runs, so it may be started anew. */
 export async function planNetwork(
-	{name, uuid, xml, digest}: NetworkDefinition,
+	name: string,
+	render: (uuid: string | undefined) => Definition,
 	libvirt: Libvirt,
 	probe: Probe,
 ): Promise<Step[]> {
-	const definition = await readDefinition('network', name, uuid, libvirt, probe);
+	const definition = await readDefinition('network', name, libvirt, probe);
+	const {xml, digest} = render(findOwnUuid(definition));
 	const path = `${active.network}/${name}.xml`;
 	const current = libvirt.files.has(path) ? await probe.read(path) : undefined;
 	const steps: Step[] = [];
@@ -120,11 +135,11 @@ export async function planNetwork(
  * active is asked only when its last step, autostart, is missing. A pool is a view: its disks are untouched by all of this.
  */
 export async function planPool(
-	{name, uuid, xml, path}: {name: string; uuid: string; xml: string; path: string},
+	{name, path, render}: {name: string; path: string; render: (uuid: string | undefined) => string},
 	libvirt: Libvirt,
 	probe: Probe,
 ): Promise<Step[]> {
-	const definition = await readDefinition('pool', name, uuid, libvirt, probe);
+	const definition = await readDefinition('pool', name, libvirt, probe);
 	const right = definition?.includes(`<path>${path}</path>`);
 	if (right && libvirt.files.has(`${defined.pool}/autostart/${name}.xml`)) return [];
 	const names = libvirt.isListening ? await probe.output(['virsh', '--quiet', 'pool-list', '--name']) : '';
@@ -133,7 +148,7 @@ export async function planPool(
 	if (isActive && !right) steps.push(run(['virsh', 'pool-destroy', name], `stop the pool ${name}; its disks stay`));
 	if (definition !== undefined && !right)
 		steps.push(run(['virsh', 'pool-undefine', name], `forget where the pool ${name} was; its disks stay`));
-	if (!right) steps.push(...define('pool', name, xml, `define the pool ${name}`));
+	if (!right) steps.push(...define('pool', name, render(findOwnUuid(definition)), `define the pool ${name}`));
 	if (!isActive || !right) steps.push(run(['virsh', 'pool-start', name], `start the pool ${name}`));
 	return [...steps, run(['virsh', 'pool-autostart', name], `start the pool ${name} at every boot`)];
 }

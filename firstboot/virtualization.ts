@@ -3,6 +3,7 @@ import * as z from 'zod';
 import {asset} from './assets.ts';
 import {parseSize, size} from './disks.ts';
 import {address, linkName, macAddress} from './links.ts';
+import {deriveUuid} from './machine-identity.ts';
 import {secret} from './phase.ts';
 import {userSchema} from './users.ts';
 
@@ -179,14 +180,6 @@ export function digestOf(...parts: readonly string[]): string {
 	return createHash('sha256').update(JSON.stringify(parts)).digest('hex');
 }
 
-/** A UUID that is the same whenever it is made of the same parts (RFC 9562, version 8). */
-export function deriveUuid(...parts: readonly string[]): string {
-	const hex = digestOf(...parts);
-	return [hex.slice(0, 8), hex.slice(8, 12), `8${hex.slice(13, 16)}`, `a${hex.slice(17, 20)}`, hex.slice(20, 32)].join(
-		'-',
-	);
-}
-
 function deriveMac(...parts: readonly string[]): string {
 	return `52:54:00:${digestOf(...parts)
 		.slice(0, 6)
@@ -205,7 +198,7 @@ export function nameTarget(index: number): string {
 }
 
 function placeVolume(config: Virtualization, domain: string, disk: Disk, index: number): Volume {
-	const pool = config.pools[disk.pool];
+	const pool = Object.hasOwn(config.pools, disk.pool) ? config.pools[disk.pool] : undefined;
 	const at = `virtualization.domains.${domain}.disks[${index}]`;
 	if (!pool) throw new Error(`${at}.pool: there is no pool ${disk.pool} in virtualization.pools`);
 	const name = `${domain}-${index}`;
@@ -217,17 +210,27 @@ function placeVolume(config: Virtualization, domain: string, disk: Disk, index: 
 		: {...common, kind: 'block', on: 'zfs', parent: pool.dataset, name, path: `/dev/zvol/${pool.dataset}/${name}`};
 }
 
-/** The domains of the profile on the machine with this machine-id. */
-export function placeDomains(config: Virtualization, machineId: string): PlacedDomain[] {
+/** What of a domain stays as libvirt has it defined: its UUID, and the MAC addresses by the names of its links. */
+export interface Kept {
+	uuid: string;
+	macs: ReadonlyMap<string, string>;
+}
+
+/** The domains of the profile on the machine with this identity. One that is defined keeps what its guest knows it by. */
+export function placeDomains(
+	config: Virtualization,
+	identity: string,
+	kept: ReadonlyMap<string, Kept> = new Map(),
+): PlacedDomain[] {
 	return Object.entries(config.domains).map(([name, {disks, networks, ...domain}]) => ({
 		...domain,
 		name,
-		uuid: deriveUuid(machineId, 'domain', name),
+		uuid: kept.get(name)?.uuid ?? deriveUuid(identity, 'domain', name),
 		volumes: disks.map((disk, index) => placeVolume(config, name, disk, index)),
-		links: networks.map((link, index) => ({
-			...link,
-			mac: link.mac ?? deriveMac(machineId, name, String(index)),
-			device: nameDevice(name, index),
-		})),
+		links: networks.map((link, index) => {
+			const device = nameDevice(name, index);
+			const mac = link.mac ?? kept.get(name)?.macs.get(device) ?? deriveMac(identity, name, String(index));
+			return {...link, mac, device};
+		}),
 	}));
 }

@@ -112,7 +112,7 @@ test.serial(
 		for (const [name, domain] of domains) await assertSized(t, machine, name, domain);
 
 		// The workstation makes the very seed that the machine has made: its name says the digest of its content.
-		const machineId = (await machine.run(login, ['cat', '/etc/machine-id'])).trim();
+		const machineId = (await machine.run(login, ['sudo', 'cat', '/sys/class/dmi/id/product_uuid'])).trim();
 		const seeds = await machine.run(login, ['sudo', 'ls', '/var/lib/libvirt/seeds']);
 		for (const [name] of domains) {
 			const given = ['--profile', profile, '--domain', name, '--machine-id', machineId];

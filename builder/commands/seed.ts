@@ -11,15 +11,15 @@ import {type CliCommand, load} from './command.ts';
 
 const noMachine = '0'.repeat(32);
 
-/** A seed finds its links by MAC address, and where the profile has none they are made from the machine's identifier. */
-function readMachineId(given: string | undefined, name: string, {networks}: Domain): string {
-	if (given !== undefined) {
-		if (/^[0-9a-f]{32}$/.test(given)) return given;
-		throw new UsageError('--machine-id is 32 hexadecimal digits, as `cat /etc/machine-id` prints them on the machine');
-	}
+/** A seed finds its links by MAC address, and where the profile has none they are made from the machine's identity. */
+function readIdentity(given: string | undefined, name: string, {networks}: Domain): string {
+	const digits = given?.toLowerCase().replaceAll('-', '');
+	if (digits !== undefined && /^[0-9a-f]{32}$/.test(digits)) return digits;
+	const where = '`sudo cat /sys/class/dmi/id/product_uuid` prints';
+	if (digits !== undefined) throw new UsageError(`--machine-id is a UUID, as ${where} it on the machine`);
 	if (networks.every(({mac}) => mac !== undefined)) return noMachine;
 	throw new UsageError(
-		`the MAC addresses of ${name} are made from the identifier of the machine that it runs on: say --machine-id with what \`cat /etc/machine-id\` prints there, or give each of its networks a mac in the profile`,
+		`the MAC addresses of ${name} are made from the identity of the machine that it runs on: say --machine-id with what ${where} there, or give each of its networks a mac in the profile`,
 	);
 }
 
@@ -31,7 +31,8 @@ export const seed: CliCommand = {
   --domain NAME    one of its domains, with a seed
   --out PLACE      an ISO, or a folder when it ends in a slash; default: out/DOMAIN-seed.iso
   --format F       nocloud (default: label CIDATA), or configdrive (label config-2)
-  --machine-id ID  of the machine that the domain runs on, where the profile gives its links no MAC address
+  --machine-id ID  UUID of the firmware of the machine that the domain runs on, where the profile gives its links no
+                   MAC address
 
 It is the very seed that a machine of this profile gives the domain, when the cluster that it joins, if any, is the one
 in ~/.local/share/bringup/clusters. Keep it as you keep the secrets that it holds.
@@ -52,7 +53,7 @@ in ~/.local/share/bringup/clusters. Keep it as you keep the secrets that it hold
 			throw new UsageError(
 				`the profile ${profile.name} has no domain "${name}"${suggest(name, names)}; it has: ${names.join(', ') || 'none'}`,
 			);
-		const placed = placeDomains(virtualization, readMachineId(values['machine-id'], name, domain));
+		const placed = placeDomains(virtualization, readIdentity(values['machine-id'], name, domain));
 		const found = placed.find(one => one.name === name);
 		if (found?.seed?.users.some(({sshKeys}) => sshKeys === 'auto'))
 			throw new UserError(

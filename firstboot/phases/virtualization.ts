@@ -1,7 +1,8 @@
 import {planAssets} from '../assets.ts';
 import {parseSize} from '../disks.ts';
 import {renderDomain, renderNetwork, renderPool} from '../domain.ts';
-import {checkMoved, listMissingImages, planVolumes, readStorage, type Storage} from '../domain-disks.ts';
+import {listMissingImages, planVolumes, readStorage, type Storage} from '../domain-disks.ts';
+import {checkDisks, checkMounted} from '../domain-places.ts';
 import {
 	active,
 	define,
@@ -12,16 +13,18 @@ import {
 	planNetwork,
 	planPool,
 	readDefinition,
+	readKept,
 	readLibvirt,
 	run,
 } from '../libvirt.ts';
+import {deriveUuid, readMachineIdentity} from '../machine-identity.ts';
 import {planTable} from '../nftables.ts';
 import {type Phase, type Probe, planFile, type Step} from '../phase.ts';
 import {listSeedSecrets, renderSeed, type Seed} from '../seed.ts';
 import {findFullFolders, findShortages, roundMemory} from '../sizing.ts';
 import {renderSpoofing} from '../spoofing.ts';
 import {
-	deriveUuid,
+	type Kept,
 	type PlacedDomain,
 	placeDomains,
 	type Virtualization,
@@ -48,6 +51,17 @@ async function checkMachine(config: Virtualization, probe: Probe): Promise<void>
 		if (filtering.trim() === '0' && (vlan !== undefined || Object.keys(groups).length > 0))
 			throw new Error(`${at} has VLANs, and the bridge ${bridge} is not VLAN-aware; make it so in the section network`);
 	}
+}
+
+/** What is planned, and what stands on the machine. */
+interface Place {
+	config: Virtualization;
+	identity: string;
+	/** What libvirt has of the profile's domains, by name. */
+	definitions: ReadonlyMap<string, string>;
+	libvirt: Libvirt;
+	storage: Storage;
+	probe: Probe;
 }
 
 type Folder = {name: string; path: string; thin: boolean};
@@ -84,25 +98,18 @@ async function planNesting({nested}: Virtualization, {files}: Libvirt, probe: Pr
 	return steps;
 }
 
-async function planPoolsAndNetworks(
-	config: Virtualization,
-	machineId: string,
-	libvirt: Libvirt,
-	storage: Storage,
-	probe: Probe,
-): Promise<Step[]> {
+async function planPoolsAndNetworks({config, identity, libvirt, storage, probe}: Place): Promise<Step[]> {
 	const makeFolder = (path: string, why: string) =>
 		storage.paths.has(path) ? [] : [run(['mkdir', '--parents', '--mode=0711', path], why)];
 	const steps = makeFolder(seedsFolder, 'make the folder of the seeds');
 	for (const {name, path} of listFolderPools(config)) {
-		const uuid = deriveUuid(machineId, 'pool', name);
+		const render = (uuid = deriveUuid(identity, 'pool', name)) => renderPool(name, uuid, path);
 		steps.push(...makeFolder(path, `make the folder of the pool ${name}`));
-		steps.push(...(await planPool({name, uuid, path, xml: renderPool(name, uuid, path)}, libvirt, probe)));
+		steps.push(...(await planPool({name, path, render}, libvirt, probe)));
 	}
 	for (const [name, network] of Object.entries(config.networks)) {
-		const uuid = deriveUuid(machineId, 'network', name);
-		const definition = renderNetwork(name, uuid, network);
-		steps.push(...(await planNetwork({name, uuid, ...definition}, libvirt, probe)));
+		const render = (uuid = deriveUuid(identity, 'network', name)) => renderNetwork(name, uuid, network);
+		steps.push(...(await planNetwork(name, render, libvirt, probe)));
 	}
 	return steps;
 }
@@ -131,24 +138,32 @@ function planSeed(seed: Seed, path: string, {paths}: Storage): Step[] {
 	];
 }
 
-interface Place {
-	config: Virtualization;
-	libvirt: Libvirt;
-	storage: Storage;
-	probe: Probe;
+/** The definitions of the profile's domains that libvirt has, by name. */
+async function readDefinitions(
+	{domains}: Virtualization,
+	libvirt: Libvirt,
+	probe: Probe,
+): Promise<Map<string, string>> {
+	const found = new Map<string, string>();
+	for (const name of Object.keys(domains)) {
+		const definition = await readDefinition('domain', name, libvirt, probe);
+		if (definition !== undefined) found.set(name, definition);
+	}
+	return found;
 }
 
-async function planDomain(domain: PlacedDomain, {config, libvirt, storage, probe}: Place): Promise<Step[]> {
-	const {name, uuid} = domain;
+async function planDomain(
+	domain: PlacedDomain,
+	{config, definitions, libvirt, storage, probe}: Place,
+): Promise<Step[]> {
+	const {name} = domain;
 	const seed = await readSeed(domain, probe);
 	const seedPath = seed && `${seedsFolder}/${seed.instanceId}.img`;
 	const settings = {accelerator: config.accelerator, memory: parseSize(domain.memory), seed: seedPath};
 	const {xml, digest} = renderDomain(domain, settings);
-	const definition = await readDefinition('domain', name, uuid, libvirt, probe);
-	checkMoved(domain, definition, storage);
 	const running = libvirt.files.has(`${active.domain}/${name}.xml`);
 	const steps = seed && seedPath ? planSeed(seed, seedPath, storage) : [];
-	if (!definition?.includes(digest)) {
+	if (!definitions.get(name)?.includes(digest)) {
 		const later = running ? '; it takes effect when the domain is started again' : '';
 		steps.push(...define('domain', name, xml, `define the domain ${name}${later}`));
 	}
@@ -172,29 +187,35 @@ export const virtualization: Phase<typeof virtualizationSchema> = {
 		...(Object.values(pools).some(pool => 'dataset' in pool) ? ['zfsutils-linux'] : []),
 	],
 	async plan(config, probe) {
-		const machineId = (await probe.read('/etc/machine-id'))?.trim();
-		if (!machineId) throw new Error('the machine has no identifier in /etc/machine-id; run systemd-machine-id-setup');
-		const domains = placeDomains(config, machineId);
+		const identity = await readMachineIdentity(probe);
 		await checkMachine(config, probe);
-		await checkStorage(config, domains, probe);
 		const libvirt = await readLibvirt(
 			[
 				...Object.keys(config.networks).map(name => `${active.network}/${name}.xml`),
-				...domains.filter(({start}) => start).map(({name}) => `${active.domain}/${name}.xml`),
+				...Object.entries(config.domains).flatMap(([name, {start}]) => (start ? [`${active.domain}/${name}.xml`] : [])),
 			],
 			probe,
 		);
+		const definitions = await readDefinitions(config, libvirt, probe);
+		const kept = [...definitions].flatMap(([name, definition]): [string, Kept][] => {
+			const one = readKept(definition);
+			return one ? [[name, one]] : [];
+		});
+		const domains = placeDomains(config, identity, new Map(kept));
+		await checkStorage(config, domains, probe);
+		await checkMounted(listFolderPools(config), probe);
 		const volumes = domains.flatMap(domain => domain.volumes);
 		const storage = await readStorage([seedsFolder, ...listFolderPools(config).map(({path}) => path)], volumes, probe);
+		for (const domain of domains) await checkDisks(domain, definitions.get(domain.name), storage, probe);
 		const running = new Set(
 			domains.map(({name}) => name).filter(name => libvirt.files.has(`${active.domain}/${name}.xml`)),
 		);
-		const place = {config, libvirt, storage, probe};
+		const place = {config, identity, definitions, libvirt, storage, probe};
 		const steps = [
 			...(await planNesting(config, libvirt, probe)),
 			...(await planDaemon(libvirt, probe)),
 			...planDefaultNetwork(libvirt),
-			...(await planPoolsAndNetworks(config, machineId, libvirt, storage, probe)),
+			...(await planPoolsAndNetworks(place)),
 			// Before a domain starts: its link is named in the rules already.
 			...(await planTable(probe, renderSpoofing(domains))),
 			...(await planAssets(listMissingImages(volumes, storage), probe)),
