@@ -2,20 +2,7 @@ import {readFile} from 'node:fs/promises';
 import {join} from 'node:path';
 import {packageFolder} from '../paths.ts';
 import {makeJsonSchema} from './schema.ts';
-
-interface JsonSchema {
-	type?: string;
-	description?: string;
-	default?: unknown;
-	enum?: unknown[];
-	const?: unknown;
-	format?: string;
-	properties?: Record<string, JsonSchema>;
-	required?: string[];
-	items?: JsonSchema;
-	additionalProperties?: JsonSchema | false;
-	anyOf?: JsonSchema[];
-}
+import type {JsonSchema} from './shape.ts';
 
 function formatType(schema: JsonSchema): string {
 	if (schema.const !== undefined) return `\`${schema.const}\``;

@@ -2,38 +2,16 @@ import {distance} from 'fastest-levenshtein';
 import type {z} from 'zod';
 import type {FieldPath} from '../../firstboot/facts/fact.ts';
 import {type Fault, formatPath} from './faults.ts';
-import {makeJsonSchema} from './schema.ts';
+import {listFields} from './shape.ts';
 import type {Source} from './source.ts';
 
 type Issue = z.core.$ZodIssue;
-interface JsonSchema {
-	properties?: Record<string, JsonSchema>;
-	items?: JsonSchema;
-	additionalProperties?: JsonSchema | false;
-	anyOf?: JsonSchema[];
-}
-
 /** ` (did you mean "x"?)` when a candidate is near, or nothing. */
 export function suggest(given: string, candidates: readonly string[]): string {
 	const near = candidates
 		.map(name => ({name, far: distance(given.toLowerCase(), name.toLowerCase())}))
 		.sort((a, b) => a.far - b.far)[0];
 	return near && near.far <= Math.max(2, given.length / 3) ? ` (did you mean "${near.name}"?)` : '';
-}
-
-function listFields(path: FieldPath): string[] {
-	let nodes = [makeJsonSchema() as JsonSchema];
-	for (const part of path) {
-		nodes = nodes
-			.flatMap(node => [node, ...(node.anyOf ?? [])])
-			.flatMap(
-				node =>
-					(typeof part === 'number'
-						? node.items
-						: (node.properties?.[part] ?? (node.additionalProperties || undefined))) ?? [],
-			);
-	}
-	return nodes.flatMap(node => [node, ...(node.anyOf ?? [])]).flatMap(({properties}) => Object.keys(properties ?? {}));
 }
 
 function kindOf(value: unknown): string {

@@ -34,15 +34,35 @@ export function showPath(path: string): string {
 	return short === '' || short.startsWith('..') ? path : short;
 }
 
+/** Text that a terminal shows and does not obey: a control character, or one that turns the line around, is a sign in its place. */
+function tame(text: string): string {
+	return text.replace(/[^\P{C}\t]|[\u2028\u2029]/gu, '\u{FFFD}');
+}
+
+/** Characters of a line, or of a message, that one can still read. */
+const [widest, longest] = [120, 1000];
+
+/** The stretch of a line around a column, where the line is long. */
+function clip(text: string, column: number): {text: string; column: number} {
+	if (text.length <= widest) return {text, column};
+	const from = Math.max(0, Math.min(column - widest / 2, text.length - widest));
+	const end = from + widest < text.length ? '…' : '';
+	return {
+		text: `${from > 0 ? '…' : ''}${text.slice(from, from + widest)}${end}`,
+		column: column - from + (from > 0 ? 1 : 0),
+	};
+}
+
 /** `file:line:column: error: path: message`, the line, and a caret under what is meant. */
 export function formatFault({path, message, place}: Fault): string {
-	const {file, text, line, column, length} = place;
-	const gutter = ` ${line} | `;
+	const {text, column} = clip(tame(place.text), place.column);
+	const gutter = ` ${place.line} | `;
 	const before = text.slice(0, column - 1).replace(/[^\t]/g, ' ');
-	const carets = '^'.repeat(Math.max(1, Math.min(length, text.trimEnd().length - column + 1)));
-	const where = `${showPath(file)}:${line}:${column}`;
+	const carets = '^'.repeat(Math.max(1, Math.min(place.length, text.trimEnd().length - column + 1)));
+	const where = `${showPath(place.file)}:${place.line}:${place.column}`;
+	const whole = tame(`${where}: error: ${path ? `${path}: ` : ''}${message}`);
 	return [
-		`${where}: error: ${path ? `${path}: ` : ''}${message}`,
+		whole.length > longest ? `${whole.slice(0, longest)}…` : whole,
 		`${gutter}${text}`,
 		`${' '.repeat(gutter.length - 2)}| ${before}${carets}`,
 	].join('\n');

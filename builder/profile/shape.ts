@@ -1,0 +1,57 @@
+import type {FieldPath} from '../../firstboot/facts/fact.ts';
+import {makeJsonSchema} from './schema.ts';
+
+/** What this program reads of a JSON Schema. */
+export interface JsonSchema {
+	type?: string;
+	description?: string;
+	default?: unknown;
+	enum?: unknown[];
+	const?: unknown;
+	format?: string;
+	properties?: Record<string, JsonSchema>;
+	required?: string[];
+	items?: JsonSchema;
+	additionalProperties?: JsonSchema | false;
+	propertyNames?: JsonSchema;
+	anyOf?: JsonSchema[];
+}
+
+let root: JsonSchema | undefined;
+
+const branches = (schema: JsonSchema): JsonSchema[] => (schema.anyOf ? schema.anyOf.flatMap(branches) : [schema]);
+
+function step(schema: JsonSchema, part: string | number): JsonSchema[] {
+	if (typeof part === 'number') return schema.items ? branches(schema.items) : [];
+	const {properties = {}, additionalProperties} = schema;
+	if (Object.hasOwn(properties, part)) return branches(properties[part] as JsonSchema);
+	return additionalProperties ? branches(additionalProperties) : [];
+}
+
+/** What the schema allows at a place of a profile, a branch of a union each; nothing where it knows no such place. */
+export function findBranches(path: FieldPath): JsonSchema[] {
+	root ??= makeJsonSchema() as JsonSchema;
+	// A seed holds fields of a profile of its own: virtualization.domains.NAME.seed.machine
+	const seed = path[0] === 'virtualization' && path[3] === 'seed' && path[4] === 'machine' && path.length > 5;
+	return (seed ? path.slice(5) : path).reduce<JsonSchema[]>(
+		(found, part) => found.flatMap(schema => step(schema, part)),
+		[root],
+	);
+}
+
+/** The names of the fields that a map may have at a place of a profile. */
+export function listFields(path: FieldPath): string[] {
+	return findBranches(path).flatMap(({properties}) => Object.keys(properties ?? {}));
+}
+
+/** A place for every value that is neither a map nor a list: `x` stands for any name, 0 for any position. */
+export function listLeaves(path: FieldPath = []): FieldPath[] {
+	const found = findBranches(path);
+	const inner = found.flatMap(({properties, additionalProperties, items}) => [
+		...Object.keys(properties ?? {}),
+		...(additionalProperties ? ['x'] : []),
+		...(items ? [0] : []),
+	]);
+	const leaf = found.some(({type}) => type !== 'object' && type !== 'array');
+	return [...(leaf ? [path] : []), ...[...new Set(inner)].flatMap(part => listLeaves([...path, part]))];
+}
