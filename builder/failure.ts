@@ -1,5 +1,5 @@
 import {ProfileError} from './profile/faults.ts';
-import {ProgramError, UsageError, UserError} from './run.ts';
+import {maskUrls, ProgramError, UsageError, UserError} from './run.ts';
 
 const systemErrors: Record<string, string> = {
 	ENOSPC: 'the disk is full',
@@ -34,8 +34,13 @@ function formatProgramError({message, command, output, log}: ProgramError): stri
 	].join('\n');
 }
 
-/** What to print for an error, and the exit code: 2 the user's file or words, 1 what failed outside, 70 our bug. */
+/** What to print for an error, without the passwords of URLs, and the exit code: 2 the user's file or words, 1 what failed outside, 70 our bug. */
 export function explain(error: unknown): [text: string, code: number] {
+	const [text, code] = tell(error);
+	return [maskUrls(text), code];
+}
+
+function tell(error: unknown): [text: string, code: number] {
 	if (error instanceof ProfileError) return [error.message, 2];
 	if (error instanceof UsageError) return [`error: ${error.message}`, 2];
 	if (error instanceof UserError) return [`error: ${error.message}`, 1];

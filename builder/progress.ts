@@ -1,3 +1,5 @@
+import {maskUrls} from './run.ts';
+
 /** Says what a stage is at; `part` from 0 to 1 where it is known. */
 export type Update = (text: string, part?: number) => void;
 
@@ -31,7 +33,7 @@ export function makeProgress(out: NodeJS.WriteStream, quiet: boolean): Progress 
 	};
 	const say = (line: string) => {
 		clear();
-		if (!quiet) out.write(`${line}\n`);
+		if (!quiet) out.write(`${maskUrls(line)}\n`);
 		redraw?.();
 	};
 	return {

@@ -2,8 +2,9 @@ import {readFile} from 'node:fs/promises';
 import {tmpdir} from 'node:os';
 import {join} from 'node:path';
 import test from 'ava';
+import {explain} from './failure.ts';
 import {withFolder} from './folder.ts';
-import {checkPrograms, ProgramError, pipe, run, runLong, UserError, withLock} from './run.ts';
+import {checkPrograms, maskUrls, ProgramError, pipe, run, runLong, UserError, withLock} from './run.ts';
 
 test('a program that fails gives its command, its output and its log', t =>
 	withFolder(tmpdir(), async folder => {
@@ -24,6 +25,28 @@ test('a program that is not installed is named with its package', async t => {
 	await checkPrograms(['ls'], '/nonexistent:/bin:/usr/bin');
 	await t.throwsAsync(runLong(['no-such-program']), {message: /^no-such-program is not installed/});
 });
+
+test('the password of a URL is in no message and no log, also where the output comes in pieces', t =>
+	withFolder(tmpdir(), async folder => {
+		const log = join(folder, 'log');
+		const url = 'https://own:pass word@mirror.example/debian'.replace(' ', '%20');
+		const script = `import os, sys, time
+for part in ('E: http://own:pa', 'ss%20word@mirror.example/x', ' failed\\nE: ftp://tok', 'en@mirror.example'):
+	sys.stdout.write(part); sys.stdout.flush(); time.sleep(0.05)
+sys.exit(3)`;
+		const error = await t.throwsAsync(run(['python3', '-c', script, url], {log}), {instanceOf: ProgramError});
+		const written = await readFile(log, 'utf8');
+		for (const text of [...explain(error), error?.output, error?.message, written].map(String))
+			t.notRegex(text, /pass%20word|token/);
+		t.regex(
+			written,
+			/https:\/\/\*+@mirror\.example\/debian[\s\S]*http:\/\/\*+@mirror\.example\/x failed\nE: ftp:\/\/\*+@mirror/,
+		);
+		t.is(
+			maskUrls('http://mirror.example/a@b, //x@y and a@b.example'),
+			'http://mirror.example/a@b, //x@y and a@b.example',
+		);
+	}));
 
 test('one program feeds another', t =>
 	withFolder(tmpdir(), async folder => {

@@ -2,10 +2,16 @@ import {createWriteStream, type WriteStream} from 'node:fs';
 import {access, constants} from 'node:fs/promises';
 import {delimiter, join} from 'node:path';
 import {finished} from 'node:stream/promises';
+import {StringDecoder} from 'node:string_decoder';
 import {execa} from 'execa';
 
 /** A program and its arguments. Never a shell line. */
 export type Command = readonly [program: string, ...args: string[]];
+
+/** The text without the names and passwords in its URLs: logs and messages are read by others. Each place of a line stays where it is. */
+export function maskUrls(text: string): string {
+	return text.replace(/(\w:\/\/)([^\s/?#@"']+)(?=@)/g, (_, scheme, secret) => scheme + '*'.repeat(secret.length));
+}
 
 /** A program that failed: which, how, and its last lines. The user sees all of it. */
 export class ProgramError extends Error {
@@ -15,9 +21,9 @@ export class ProgramError extends Error {
 	readonly log: string | undefined;
 
 	constructor(command: Command, how: string, output: string, log?: string, options?: ErrorOptions) {
-		super(`${command[0]} ${how}`, options);
-		this.command = command;
-		this.output = output;
+		super(maskUrls(`${command[0]} ${how}`), options);
+		this.command = [command[0], ...command.slice(1).map(maskUrls)];
+		this.output = maskUrls(output);
 		this.log = log;
 	}
 }
@@ -96,7 +102,7 @@ function openLog(path: string | undefined, command: Command): WriteStream | unde
 	if (path === undefined) return undefined;
 	const log = createWriteStream(path, {flags: 'a'});
 	log.on('error', () => {}); // a log that cannot be written must not hide what it is about
-	log.write(`$ ${command.join(' ')}\n`);
+	log.write(`$ ${maskUrls(command.join(' '))}\n`);
 	return log;
 }
 
@@ -154,16 +160,22 @@ async function finish(
 	{log: logPath, onLine}: RunOptions,
 ): Promise<string> {
 	const log = openLog(logPath, command);
+	const decoder = new StringDecoder();
 	let rest = '';
 	child.all.on('data', (chunk: Buffer) => {
-		log?.write(chunk);
-		const lines = (rest + chunk.toString()).split(/[\r\n]/);
-		rest = lines.pop() ?? '';
-		for (const line of lines) onLine?.(line);
+		const text = rest + decoder.write(chunk);
+		const end = Math.max(text.lastIndexOf('\n'), text.lastIndexOf('\r')) + 1;
+		rest = text.slice(end);
+		log?.write(maskUrls(text.slice(0, end)));
+		for (const line of text
+			.slice(0, end)
+			.split(/[\r\n]/)
+			.slice(0, -1))
+			onLine?.(line);
 	});
 	const result = (await child) as Result;
 	if (log) {
-		log.end();
+		log.end(maskUrls(rest));
 		await finished(log).catch(() => {});
 	}
 	if (!result.failed) return result.stdout ?? '';

@@ -5,19 +5,29 @@ import {findKeyFault} from '../firstboot/facts/keys.ts';
 import {withFolder} from './folder.ts';
 import {run} from './run.ts';
 
+type Mirrors = {mirror: string | undefined; securityMirror: string | undefined};
+
+/** The mirrors in apt's list of what it would fetch. What else has a suite `stable` is known by its path, and by having no updates beside it. */
+export function findMirrors(uris: string): Mirrors {
+	const targets = [...uris.matchAll(/^'(\S+)\/dists\/(\S+)\/main\/binary-amd64\/Packages/gm)].map(
+		([, uri = '', suite = '']) => ({uri, suite}),
+	);
+	const names = 'bookworm|trixie|forky|sid|stable|testing|unstable';
+	const hasUpdates = ({uri, suite}: {uri: string; suite: string}) =>
+		targets.some(other => other.uri === uri && other.suite === `${suite}-updates`);
+	const main = targets.find(
+		target => new RegExp(`^(${names})$`).test(target.suite) && (/\/debian$/.test(target.uri) || hasUpdates(target)),
+	);
+	const security = targets.find(({suite}) => new RegExp(`^(${names})-security$`).test(suite));
+	const clean = (uri: string | undefined) => (uri && /^https?:/.test(uri) ? uri : undefined);
+	return {mirror: clean(main?.uri), securityMirror: main && clean(security?.uri)};
+}
+
 /** The Debian archive of this workstation's own apt, and the one for security updates. Neither on a system without apt or without Debian. */
-export async function readMirrors(): Promise<{mirror: string | undefined; securityMirror: string | undefined}> {
+export async function readMirrors(): Promise<Mirrors> {
 	// Without lists and status apt only reads its sources, and names what it would fetch.
 	const nothing = ['-o', 'Dir::State::lists=/nonexistent', '-o', 'Dir::State::status=/dev/null'];
-	const output = await run(['apt-get', 'update', '--print-uris', ...nothing]).catch(() => '');
-	const targets = [...output.matchAll(/^'(\S+)\/dists\/(\S+)\/main\/binary-amd64\/Packages/gm)];
-	const find = (suite: RegExp) => targets.find(([, , name = '']) => suite.test(name))?.[1];
-	const names = 'bookworm|trixie|forky|sid|stable|testing|unstable';
-	const clean = (uri: string | undefined) => (uri && /^https?:/.test(uri) ? uri : undefined);
-	return {
-		mirror: clean(find(new RegExp(`^(${names})$`))),
-		securityMirror: clean(find(new RegExp(`^(${names})-security$`))),
-	};
+	return findMirrors(await run(['apt-get', 'update', '--print-uris', ...nothing]).catch(() => ''));
 }
 
 async function readKeyFile(path: string): Promise<string[]> {

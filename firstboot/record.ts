@@ -1,4 +1,4 @@
-import type {Listed, Probe} from './phase.ts';
+import type {Listed, Probe, Step} from './phase.ts';
 
 /** A machine as a plan sees it: what it answered to each command, and the files that were read. */
 export interface RecordedMachine {
@@ -51,9 +51,9 @@ function redact(text: string): string {
 	return text.replace(/-----BEGIN [\s\S]*(?=-----END)/, '').replace(/^([^:\n]+:)[!*]*\$[^:\n]*(?=:)/gm, '$1(hash)');
 }
 
-/** Files that hold what secrets say. */
+/** Files that only root, or their user, may read: what is in them is in no record. */
 const secretPaths =
-	/^\/etc\/bringup\/secrets\/|^\/etc\/rancher\/|\/k3s\/server\/(manifests|tls)\/|\/secretsdata\.json$/;
+	/^\/etc\/bringup\/(secrets\/|(machine|clone)\.json$)|^\/etc\/rancher\/|\/k3s\/server\/(manifests|tls)\/|\/secretsdata\.json$/;
 
 /** A probe that also remembers, in the form that probeRecord takes. Secrets are not remembered. */
 export function recordProbe(probe: Probe, record: RecordedMachine): Probe {
@@ -70,7 +70,7 @@ export function recordProbe(probe: Probe, record: RecordedMachine): Probe {
 		},
 		async readBytes(path, count) {
 			const bytes = await probe.readBytes(path, count);
-			if (bytes !== undefined) record.files[path] = redact(bytes.toString('latin1'));
+			if (bytes !== undefined && !secretPaths.test(path)) record.files[path] = redact(bytes.toString('latin1'));
 			return bytes;
 		},
 		async list(path) {
@@ -78,5 +78,17 @@ export function recordProbe(probe: Probe, record: RecordedMachine): Probe {
 			if (entries !== undefined) record.files[`${path}/`] = formatFolder(entries);
 			return entries;
 		},
+	};
+}
+
+/** What a step gives a program, and files that others may not read, stay out of what is printed. */
+export function hideSecrets({phase, steps}: {phase: string; steps: Step[]}): {phase: string; steps: Step[]} {
+	const hidden = '(not shown)';
+	return {
+		phase,
+		steps: steps.map(step => {
+			if (step.do === 'run' && step.stdin !== undefined) return {...step, stdin: hidden};
+			return step.do === 'write' && (step.mode & 0o077) === 0 ? {...step, content: hidden} : step;
+		}),
 	};
 }

@@ -180,7 +180,7 @@ export {
 } from './k3s.ts';
 export {buildIdPath, type Probe, type Secret, type Step, secretPath} from './phase.ts';
 export {type ContainerUser, formatUnits, kindOf, serviceOf} from './quadlet.ts';
-export {probeRecord, type RecordedMachine} from './record.ts';
+export {hideSecrets, probeRecord, type RecordedMachine, recordProbe} from './record.ts';
 export {recoveryPath, recoveryUser} from './recovery.ts';
 export {findNode, placeForDomain, renderSeed, type Seed} from './seed.ts';
 export {findShortages} from './sizing.ts';

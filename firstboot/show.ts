@@ -1,21 +1,8 @@
 import {machineProbe} from './apply.ts';
 import {readMachine} from './machine-json.ts';
-import type {Step} from './phase.ts';
-import {type RecordedMachine, recordProbe} from './record.ts';
+import {hideSecrets, type RecordedMachine, recordProbe} from './record.ts';
 import {planSequence, sequences} from './sequence.ts';
 import {formatFailure, formatSummary, type StatusRecord, statusPath} from './status.ts';
-
-/** What a step gives a program, and files that others may not read, stay out of what is printed. */
-function hideSecrets({phase, steps}: {phase: string; steps: Step[]}) {
-	const hidden = '(not shown)';
-	return {
-		phase,
-		steps: steps.map(step => {
-			if (step.do === 'run' && step.stdin !== undefined) return {...step, stdin: hidden};
-			return step.do === 'write' && (step.mode & 0o077) === 0 ? {...step, content: hidden} : step;
-		}),
-	};
-}
 
 export async function printRecord(): Promise<void> {
 	const record: RecordedMachine = {commands: {}, files: {}};

@@ -1,5 +1,5 @@
 import {createHash} from 'node:crypto';
-import {mkdir, readFile} from 'node:fs/promises';
+import {mkdir, readFile, stat} from 'node:fs/promises';
 import {join} from 'node:path';
 import {writeWhole} from '../folder.ts';
 import type {CompleteProfile} from '../profile/complete.ts';
@@ -65,9 +65,11 @@ export function apt(
 	};
 }
 
-/** Writes a file unless it has this content. */
-export async function writeIfNew(path: string, content: string): Promise<void> {
-	if ((await readFile(path, 'utf8').catch(() => undefined)) !== content) await writeWhole(path, content);
+/** Writes a file unless it has this content and mode. */
+export async function writeIfNew(path: string, content: string, mode = 0o644): Promise<void> {
+	const found = await stat(path).catch(() => undefined);
+	const isSame = found && (found.mode & 0o777) === mode && (await readFile(path, 'utf8')) === content;
+	if (!isSame) await writeWhole(path, content, mode);
 }
 
 /** apt's own words for what went wrong with a download, and what to do about it. */
@@ -97,8 +99,9 @@ export async function makeAptFolder(debian: Debian, sources: string, cache: stri
 	await Promise.all(
 		[join(folder, 'lists/partial'), join(archives, 'partial')].map(path => mkdir(path, {recursive: true})),
 	);
-	await writeIfNew(join(folder, 'sources.list'), sources);
+	// The URL of an archive or a proxy may have a password in it.
+	await writeIfNew(join(folder, 'sources.list'), sources, 0o600);
 	await writeIfNew(join(folder, 'status'), '');
-	await writeIfNew(join(folder, 'apt.conf'), formatAptConfig(folder, archives, debian));
+	await writeIfNew(join(folder, 'apt.conf'), formatAptConfig(folder, archives, debian), 0o600);
 	return folder;
 }

@@ -109,7 +109,7 @@ export interface Medium {
 
 /** Writes the ISO beside its final place and, when all is whole, moves everything there at once. */
 export async function writeMedium(medium: Medium, log: string, options: BuildOptions): Promise<void> {
-	const {iso, progress, signal, secrets} = options;
+	const {iso, progress, signal} = options;
 	const name = basename(iso);
 	await withFolder(dirname(iso), async work => {
 		const temporary = join(work, name);
@@ -118,7 +118,7 @@ export async function writeMedium(medium: Medium, log: string, options: BuildOpt
 			const command = listIsoArguments(medium.base, contents, temporary, medium.firmware, medium.epoch);
 			const onProgress = (text: string) => update(text, Number.parseFloat(text) / 100);
 			await Promise.all([writeIso(command, medium.epoch, log, onProgress, signal), medium.verify()]);
-			await chmod(temporary, secrets.size > 0 ? 0o600 : 0o644);
+			await chmod(temporary, 0o600); // machine.json alone may hold what is secret
 			const digest = await digestFile(temporary);
 			update(`${((await stat(temporary)).size / 1e6).toFixed(0)} MB`);
 			return digest;

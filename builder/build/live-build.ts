@@ -78,6 +78,10 @@ export async function buildWithLiveBuild(
 		throw new UserError(
 			'live-build takes what Debian’s archive has now; debian.archives and debian.lock need --engine own',
 		);
+	if ([debian.mirror, debian.securityMirror].some(mirror => new URL(mirror).username !== ''))
+		throw new UserError(
+			'live-build would show the password of the mirror to everybody; name one without (debian.mirror), or leave --engine out',
+		);
 	const index = await openIndex(debian, {cache, refresh, say: progress.say, signal});
 	const faults = await checkPackages(index, debian.packages);
 	if (faults.length > 0) throw new ProfileError(placeFacts(faults, profile.source));
@@ -114,7 +118,7 @@ export async function buildWithLiveBuild(
 		});
 		const made = join(work, result);
 		await progress.stage('check', () => checkMedium(made, whole, own));
-		await chmod(made, secrets.size > 0 ? 0o600 : 0o644);
+		await chmod(made, 0o600); // machine.json alone may hold what is secret
 		const sha256 = await digestFile(made);
 		const inputs = Object.fromEntries([...whole].map(([path, {content}]) => [path, digestOf(content)]));
 		const manifest: Manifest = {

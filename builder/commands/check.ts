@@ -1,6 +1,7 @@
 import {resolve} from 'node:path';
 import {parseArgs} from 'node:util';
 import {findCacheFolder} from '../paths.ts';
+import {noteMirror} from '../profile/complete.ts';
 import {ProfileError} from '../profile/faults.ts';
 import {placeFacts} from '../profile/profile.ts';
 import {type CliCommand, load, noteKey} from './command.ts';
@@ -44,6 +45,7 @@ Exit code 0: no fault. 2: faults, each with file:line:column.
 		const unchecked =
 			values.offline && debian.packages.length > 0 ? '; whether its packages exist was not checked (--offline)' : '';
 		surroundings.out.write(`${profile.name}: no fault${unchecked}\n`);
+		surroundings.err.write(noteMirror(profile) ?? '');
 		if (needsKey) surroundings.err.write(noteKey);
 		return 0;
 	},

@@ -3,6 +3,7 @@ import {join} from 'node:path';
 import {parseArgs} from 'node:util';
 import {
 	assetsFolder,
+	hideSecrets,
 	listClusterFiles,
 	machineSchema,
 	planSequence,
@@ -59,7 +60,8 @@ export const plan: CliCommand = {
 			plans.push({sequence, phases: planned});
 		}
 		if (values.json) {
-			surroundings.out.write(`${JSON.stringify(plans, undefined, '\t')}\n`);
+			const shown = plans.map(({sequence, phases}) => ({sequence, phases: phases.map(hideSecrets)}));
+			surroundings.out.write(`${JSON.stringify(shown, undefined, '\t')}\n`);
 			return 0;
 		}
 		for (const {sequence, phases} of plans) {

@@ -2,7 +2,7 @@ import {resolve} from 'node:path';
 import {fetchMembers, listMembers} from '../build/cluster.ts';
 import type {PartsOptions} from '../build/parts.ts';
 import {findCacheFolder, findClustersFolder} from '../paths.ts';
-import type {CompleteProfile} from '../profile/complete.ts';
+import {type CompleteProfile, noteMirror} from '../profile/complete.ts';
 import type {Progress} from '../progress.ts';
 import {UsageError} from '../run.ts';
 import {keyPath, makePairedKey} from '../workstation.ts';
@@ -69,6 +69,7 @@ export async function prepareBuild(
 		loaded = await load(given.profile, surroundings, out);
 	}
 	const {profile, assets} = loaded;
+	surroundings.err.write(noteMirror(profile) ?? '');
 	const clusters = findClustersFolder(environment);
 	const secrets = new Map([...loaded.secrets, ...(await fetchMembers(listMembers(profile), clusters))]);
 	const recovery = await prepareRecovery(profile, secrets, given['new-recovery-code'] ?? false, surroundings);

@@ -3,9 +3,21 @@ import type {FalseFact} from '../../firstboot/facts/fact.ts';
 import type {Profile} from './profile.ts';
 import type {ProfileFields} from './schema.ts';
 
+/** The Debian archive, and the one for security updates. */
+interface Mirrors {
+	mirror: string;
+	securityMirror: string;
+}
+
+/** Debian's own, for who names no other. */
+const debianMirrors: Mirrors = {
+	mirror: 'http://deb.debian.org/debian',
+	securityMirror: 'http://deb.debian.org/debian-security',
+};
+
 /** What the workstation adds where the profile leaves it to it. */
 export interface Workstation {
-	/** The archive that this workstation's own apt uses. */
+	/** The archive that this workstation's own apt uses, where it has one. */
 	mirror: string | undefined;
 	securityMirror: string | undefined;
 	/** The user's public SSH keys. */
@@ -16,7 +28,8 @@ type AnyUser = ProfileFields['identity']['users'][number];
 /** A profile in which nothing is left to the workstation, but for its keys where it has none. */
 export interface CompleteProfile extends Omit<Profile, 'fields'> {
 	fields: Omit<ProfileFields, 'debian'> & {
-		debian: ProfileFields['debian'] & {mirror: string; securityMirror: string};
+		/** The mirrors that the build uses, and those that the machine is told of. */
+		debian: ProfileFields['debian'] & Mirrors & {onMachine: Mirrors};
 	};
 }
 
@@ -44,24 +57,35 @@ function guessSecurity(mirror: string): string | undefined {
 	return /\/debian\/?$/.test(mirror) ? mirror.replace(/\/?$/, '-security') : undefined;
 }
 
+/** A machine's loopback address is another than this workstation's, and everybody on it reads its apt sources. */
+function isForMachines(mirror: string): boolean {
+	const {username, password, hostname} = new URL(mirror);
+	const isLoopback = /^(localhost|.*\.localhost|127(\.\d+){3}|0\.0\.0\.0|\[::1?\])\.?$/.test(hostname);
+	return username === '' && password === '' && !isLoopback;
+}
+
+/** Says that the machine gets another mirror than the build, or undefined. */
+export function noteMirror({fields: {debian}}: CompleteProfile): string | undefined {
+	const {mirror, securityMirror, onMachine} = debian;
+	if (mirror === onMachine.mirror && securityMirror === onMachine.securityMirror) return undefined;
+	return `the build's mirror has a password or a loopback address, so the machine gets ${onMachine.mirror}; to give it another, say debian.mirror\n`;
+}
+
 /** Fills in what the profile leaves to the workstation, or says what is missing. */
 export function completeProfile(profile: Profile, workstation: Workstation): CompleteProfile | FalseFact[] {
 	const {debian, identity} = profile.fields;
-	const mirror = debian.mirror ?? workstation.mirror;
-	const guess = debian.mirror === undefined ? workstation.securityMirror : guessSecurity(debian.mirror);
-	const securityMirror = debian.securityMirror ?? guess ?? (mirror === undefined ? undefined : guessSecurity(mirror));
-	const faults: FalseFact[] = [];
-	if (mirror === undefined) {
-		const message =
-			"is missing, and this workstation's apt has no Debian mirror to take; add for example debian: {mirror: http://mirror.example/debian}";
-		faults.push({path: ['debian', 'mirror'], message});
-	} else if (securityMirror === undefined) {
-		faults.push({
-			path: ['debian', 'securityMirror'],
-			message: `is missing, and cannot be told from ${mirror}; security updates come from another archive`,
-		});
-	}
-	if (mirror === undefined || securityMirror === undefined) return faults;
+	const own = workstation.mirror === undefined ? debianMirrors : workstation;
+	const mirror = debian.mirror ?? own.mirror ?? debianMirrors.mirror;
+	const guess = debian.mirror === undefined ? own.securityMirror : undefined;
+	const securityMirror = debian.securityMirror ?? guess ?? guessSecurity(mirror);
+	if (securityMirror === undefined)
+		return [
+			{
+				path: ['debian', 'securityMirror'],
+				message: `is missing, and cannot be told from ${mirror}; security updates come from another archive`,
+			},
+		];
+	const onMachine = [mirror, securityMirror].every(isForMachines) ? {mirror, securityMirror} : debianMirrors;
 	const archives = Object.entries(debian.archives).map(([name, archive]) => {
 		const folder = profile.source.folderOf(['debian', 'archives', name, 'key']);
 		return [name, {...archive, key: resolve(folder, archive.key)}] as const;
@@ -76,7 +100,7 @@ export function completeProfile(profile: Profile, workstation: Workstation): Com
 		...profile,
 		fields: {
 			...profile.fields,
-			debian: {...debian, mirror, securityMirror, archives: Object.fromEntries(archives)},
+			debian: {...debian, mirror, securityMirror, onMachine, archives: Object.fromEntries(archives)},
 			identity: {...identity, users: identity.users.map(fill)},
 			...(virtualization ? {virtualization} : {}),
 		},

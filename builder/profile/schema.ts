@@ -10,7 +10,7 @@ const debian = z
 			.url()
 			.optional()
 			.describe(
-				"where packages come from, such as http://mirror.example/debian; without it, the mirror of this workstation's own apt",
+				"where packages come from, such as http://mirror.example/debian; without it, that of this workstation's own apt, or Debian's own. With a password or a loopback address it is the build's alone, and the machine gets Debian's own",
 			),
 		securityMirror: z
 			.url()

@@ -60,7 +60,8 @@ export async function renderTree(profile: CompleteProfile): Promise<FileTree> {
 		if (content !== '' || text === '') tree.set(path, {content, mode: modeOf(path)});
 	}
 	const machine = `${JSON.stringify(makeMachine(profile), undefined, '\t')}\n`;
-	tree.set(`${folders.chroot}etc/bringup/machine.json`, {content: machine, mode: 0o644});
+	// Options, manifests and seeds may say what not every user of the machine may know.
+	tree.set(`${folders.chroot}etc/bringup/machine.json`, {content: machine, mode: 0o600});
 	return new Map([...tree].sort(([a], [b]) => (a < b ? -1 : 1)));
 }
 
@@ -69,7 +70,7 @@ export async function writeTree(tree: FileTree, folder: string): Promise<void> {
 	for (const [path, {content, mode}] of tree) {
 		const file = join(folder, path);
 		await mkdir(dirname(file), {recursive: true});
-		await writeFile(file, content);
+		await writeFile(file, content, {mode});
 		await chmod(file, mode);
 	}
 }

@@ -66,6 +66,13 @@ const recipe = [
 	'4000 8000 -1 ext4 method{ format } format{ } use_filesystem{ } filesystem{ ext4 } label{ bringup-root } mountpoint{ / } .',
 ].join(' ');
 
+/** The rendered tree is shown to people. */
+function withoutPassword(uri: string): string {
+	const url = new URL(uri);
+	if (url.username === '' && url.password === '') return uri;
+	return Object.assign(url, {username: '', password: ''}).href;
+}
+
 /** The names that templates use. */
 export function makeView({name, fields}: CompleteProfile): View {
 	const {debian, machine, identity, image} = fields;
@@ -73,8 +80,10 @@ export function makeView({name, fields}: CompleteProfile): View {
 	const bootWords = listBootWords(fields);
 	return {
 		release: debian.release,
-		mirror: debian.mirror,
-		securityMirror: debian.securityMirror,
+		mirror: debian.onMachine.mirror,
+		securityMirror: debian.onMachine.securityMirror,
+		buildMirror: withoutPassword(debian.mirror),
+		buildSecurityMirror: withoutPassword(debian.securityMirror),
 		components: debian.components.join(' '),
 		packages: listImagePackages(fields),
 		installerPackages: listInstallerPackages(fields),

@@ -64,7 +64,7 @@ async function makeLayers(machines: Machines, trees: ReadonlyMap<string, PlacedT
 		const own = {...machine, identity: {...machine.identity, hostname: name}};
 		const content = `${JSON.stringify(own, undefined, '\t')}\n`;
 		const file = join(folder, `${name}.squashfs`);
-		await buildLayer(new Map([['etc/bringup/machine.json', {content, mode: 0o644}]]), file, tree.epoch);
+		await buildLayer(new Map([['etc/bringup/machine.json', {content, mode: 0o600}]]), file, tree.epoch);
 		layers.set(name, {file, size: (await stat(file)).size, sha256: await digestFile(file), machine: content});
 	}
 	return layers;

@@ -1,0 +1,47 @@
+import {join} from 'node:path';
+import test from 'ava';
+import {packageFolder} from '../paths.ts';
+import {completeProfile, noteMirror} from './complete.ts';
+import {loadProfile} from './profile.ts';
+
+const own = 'http://mirror.example/debian';
+
+async function complete(mirror: string | undefined, securityMirror?: string) {
+	const profile = await loadProfile(join(packageFolder, 'profiles/node.yaml'));
+	const completed = completeProfile(profile, {mirror, securityMirror, sshKeys: []});
+	if (Array.isArray(completed)) throw new Error(JSON.stringify(completed));
+	return {...completed.fields.debian, note: noteMirror(completed)};
+}
+
+test("a machine has the workstation's mirror where every machine may", async t => {
+	const {mirror, onMachine, note} = await complete(own);
+	t.is(mirror, own);
+	t.deepEqual(onMachine, {mirror: own, securityMirror: 'http://mirror.example/debian-security'});
+	t.is(note, undefined);
+});
+
+test("a mirror with a password or a loopback address is the build's alone, and the build says so", async t => {
+	for (const mirror of [
+		'http://alice:s3cret@mirror.example/debian',
+		'http://alice@mirror.example/debian',
+		'http://127.0.0.1:3142/debian',
+		'http://localhost:3142/debian',
+		'http://cache.localhost./debian',
+		'http://[::1]:3142/debian',
+	]) {
+		const {mirror: ofBuild, onMachine, note} = await complete(mirror);
+		t.is(ofBuild, mirror);
+		t.regex(onMachine.mirror, /^http:\/\/deb\.debian\.org\/debian$/, mirror);
+		t.regex(onMachine.securityMirror, /^http:\/\/deb\.debian\.org\/debian-security$/);
+		t.regex(note ?? '', /the machine gets/);
+		t.false(note?.includes('s3cret'));
+	}
+	t.regex((await complete(own, 'http://127.0.0.1:3142/debian-security')).onMachine.securityMirror, /deb\.debian\.org/);
+});
+
+test("where the workstation has no mirror of Debian's, Debian's own is taken", async t => {
+	const {mirror, securityMirror, note} = await complete(undefined);
+	t.is(mirror, 'http://deb.debian.org/debian');
+	t.is(securityMirror, 'http://deb.debian.org/debian-security');
+	t.is(note, undefined);
+});
