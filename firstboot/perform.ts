@@ -7,7 +7,7 @@ import {buildIdPath} from './phase.ts';
 import {readAddresses} from './reach.ts';
 import {converge, type Door} from './run.ts';
 import {type Machine, sequences} from './sequence.ts';
-import {formatFailure, formatSummary, Status, type StatusRecord, statusPath} from './status.ts';
+import {formatRemedy, formatSummary, Status, type StatusRecord, statusPath} from './status.ts';
 
 /** The sequences of the medium, and the word of the kernel's command line that only their medium has. */
 export const ofMedium: Partial<Record<keyof typeof sequences, string>> = {
@@ -69,7 +69,7 @@ export async function runSequence(name: keyof typeof sequences, machine: Machine
 	await tell();
 	const {done, reboot} = await converge(sequence, machine, door, status);
 	await status.finish(done ? 'done' : 'failed', name === 'provision' ? await waitForAddresses(machine) : {});
-	for (const line of formatFailure(status.record)) status.say(line);
+	for (const line of formatRemedy(status.record)) status.say(line);
 	const summary = formatSummary(status.record);
 	status.say(summary);
 	await tell();

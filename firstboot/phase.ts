@@ -50,6 +50,44 @@ export interface Phase<Schema extends z.ZodType = z.ZodType> {
 /** Why a phase leaves what was there before in force, which works: what the profile asks for was tried and taken back. The other phases go on. */
 export class GivenUp extends Error {}
 
+/** Some of what a phase makes cannot be planned; the rest can. */
+export class PartsError extends Error {
+	/** Why, by the name of each that cannot. */
+	readonly parts: ReadonlyMap<string, Error>;
+	/** What is left to do for the rest. */
+	readonly steps: Step[];
+
+	constructor(parts: ReadonlyMap<string, Error>, steps: Step[]) {
+		super([...new Set([...parts.values()].map(({message}) => message))].join('\n'));
+		this.parts = parts;
+		this.steps = steps;
+	}
+}
+
+/**
+ * Plans one by one what a phase makes, and joins the plans. What cannot be planned does not keep the rest from being
+ * made: a PartsError tells of it, and has the steps of the rest.
+ */
+export async function planParts<Plan = Step[]>(
+	names: readonly string[],
+	plan: (name: string) => Promise<Plan>,
+	join: (plans: Plan[], names: string[]) => Step[] | Promise<Step[]> = plans => plans.flat() as Step[],
+): Promise<Step[]> {
+	const ends = await Promise.allSettled(names.map(plan));
+	const faults = new Map<string, Error>();
+	const plans: Plan[] = [];
+	for (const [index, end] of ends.entries()) {
+		if (end.status === 'fulfilled') plans.push(end.value);
+		else faults.set(names[index] ?? '', end.reason instanceof Error ? end.reason : new Error(String(end.reason)));
+	}
+	const steps = await join(
+		plans,
+		names.filter(name => !faults.has(name)),
+	);
+	if (faults.size > 0) throw new PartsError(faults, steps);
+	return steps;
+}
+
 /** Where the builder says which build this is, in the image. */
 export const buildIdPath = '/etc/bringup/build-id';
 

@@ -1,10 +1,10 @@
 import test from 'ava';
 import * as z from 'zod';
-import {GivenUp, type Phase, type Step} from './phase.ts';
+import {GivenUp, type Phase, planParts, type Step} from './phase.ts';
 import {probeRecord} from './record.ts';
 import {converge, type Door} from './run.ts';
 import type {Entry, Machine} from './sequence.ts';
-import {formatFailure, formatSummary, Status, type StatusRecord} from './status.ts';
+import {formatStatus, formatSummary, Status, type StatusRecord} from './status.ts';
 
 const machine: Machine = {schema: 1, profile: 'test', network: {} as never};
 
@@ -16,7 +16,7 @@ function phaseOf(left: string[]): Phase {
 }
 
 function setUp(phases: Record<string, Phase>, apply: (step: Step) => Promise<void>) {
-	const entries = Object.entries(phases).map(([name, phase]): Entry => ({name, section: 'network', phase}));
+	const entries = Object.entries(phases).map(([name, phase]): Entry => ({name, section: 'network', phase, after: []}));
 	const said: string[] = [];
 	const saved: StatusRecord[] = [];
 	const begin = {sequence: 'provision', profile: 'test', buildId: '1', phases: entries.map(({name}) => name)};
@@ -45,13 +45,73 @@ test('a phase with nothing to do says so', async t => {
 	t.deepEqual(said, ['phase one (1/1): nothing to do']);
 });
 
-test('a plan that does not get smaller is a failure that names what is left, and later phases are left too', async t => {
+test('a plan that comes again is a failure that names what is left, and a phase that does not depend on it goes on', async t => {
 	const {entries, saved, status, door} = setUp({one: phaseOf(['/a']), two: phaseOf([])}, async () => {});
 	t.false((await converge(entries, machine, door, status)).done);
 	await status.finish('failed', {});
-	t.is(saved.at(-1)?.failure?.message, 'does not converge; left to do: write /a');
-	t.regex(formatSummary(status.record), /failed in one, left one, two/);
-	t.regex(formatFailure(status.record).join('\n'), /FAILED in phase one, at: write \/a/);
+	t.is(saved.at(-1)?.failures[0]?.message, 'does not converge; left to do: write /a');
+	t.is(formatSummary(status.record), 'bringup: provision failed; nothing to do; failed in one');
+	t.regex(formatStatus(status.record).join('\n'), /FAILED in phase one, at: write \/a/);
+});
+
+test('a later plan may be as long as the one before, or longer, but it is made ten times at most', async t => {
+	const plans = [['/a'], ['/b'], ['/c', '/d'], []];
+	let round = 0;
+	const plan = async (): Promise<Step[]> =>
+		(plans[round] ?? [`/${round}`]).map(path => ({do: 'write', path, content: '', mode: 0o644, why: `write ${path}`}));
+	const grows: Phase = {schema: z.unknown(), packages: [], plan};
+	const apply = async (step: Step) => {
+		if (step.do === 'write' && step.path !== '/c') round++;
+	};
+	const first = setUp({one: grows}, apply);
+	t.true((await converge(first.entries, machine, first.door, first.status)).done);
+	round = plans.length;
+	const second = setUp({one: grows}, apply);
+	t.false((await converge(second.entries, machine, second.door, second.status)).done);
+	t.regex(second.status.record.failures[0]?.message ?? '', /does not converge/);
+	t.is(round, plans.length + 10);
+});
+
+test('what depends on a failed phase is held back, and all failures are told', async t => {
+	const fails = (message: string): Phase => ({...phaseOf([]), plan: () => Promise.reject(new Error(message))});
+	const set = setUp(
+		{one: fails('no cable'), two: phaseOf([]), three: phaseOf([]), four: fails('no disk')},
+		async () => {},
+	);
+	const after: Record<string, string[]> = {two: ['one'], three: ['two']};
+	const entries = set.entries.map(entry => ({...entry, after: after[entry.name] ?? []}));
+	t.false((await converge(entries, machine, set.door, set.status)).done);
+	await set.status.finish('failed', {});
+	t.deepEqual(
+		set.status.record.phases.map(({state, heldBy}) => [state, heldBy]),
+		[
+			['failed', undefined],
+			['held', ['one']],
+			['held', ['one']],
+			['failed', undefined],
+		],
+	);
+	const text = formatStatus(set.status.record).join('\n');
+	t.regex(text, /failed in one, four; held back two, three/);
+	t.regex(
+		text,
+		/two: held back by one[\s\S]*FAILED in phase one\n {2}no cable[\s\S]*FAILED in phase four\n {2}no disk/,
+	);
+	t.is(text.match(/systemctl restart bringup/g)?.length, 1);
+});
+
+test('what a phase cannot plan does not keep it from the rest', async t => {
+	const left = ['/good'];
+	const plan = (): Promise<Step[]> =>
+		planParts(['/bad', '/good'], async name => {
+			if (name === '/bad') throw new Error('no such disk');
+			return phaseOf(left).plan(undefined, probeRecord({commands: {}, files: {}}));
+		});
+	const {entries, said, status, door} = setUp({one: {...phaseOf([]), plan}}, async () => void left.pop());
+	t.false((await converge(entries, machine, door, status)).done);
+	t.deepEqual(left, []);
+	t.deepEqual(said.slice(0, 2), ['phase one (1/1): write /good', 'phase one (1/1): FAILED']);
+	t.is(status.record.failures[0]?.message, 'no such disk');
 });
 
 test('a section that the profile lacks skips its phase', async t => {
@@ -75,5 +135,5 @@ test('a phase that leaves the old state in force holds no other phase back, and 
 	const {entries, said, status, door} = setUp({one: givenUp, two: phaseOf(left)}, async () => void left.pop());
 	t.deepEqual(await converge(entries, machine, door, status), {done: false});
 	t.true(said.includes('phase two (2/2): write /a'));
-	t.is(status.record.failure?.phase, 'one');
+	t.is(status.record.failures[0]?.phase, 'one');
 });

@@ -1,4 +1,5 @@
-import {GivenUp, type Probe, rememberAnswers, type Step} from './phase.ts';
+import {findHold, type Lost, lose} from './holding.ts';
+import {PartsError, type Probe, rememberAnswers, type Step} from './phase.ts';
 import {type Entry, type Machine, planEntry} from './sequence.ts';
 import type {Status} from './status.ts';
 
@@ -15,28 +16,47 @@ export interface Outcome {
 	reboot?: Step;
 }
 
-/** Plans, applies, and plans again until nothing is left, or a reboot is. */
+/** A phase that has changed something is planned again at most so often. */
+const rounds = 10;
+
+interface Plan {
+	steps: Step[] | undefined;
+	/** Why some of it could not be planned. */
+	fault?: PartsError;
+}
+
+async function plan(entry: Entry, machine: Machine, probe: Probe): Promise<Plan> {
+	try {
+		return {steps: await planEntry(entry, machine, probe)};
+	} catch (error) {
+		if (error instanceof PartsError) return {steps: error.steps, fault: error};
+		throw error;
+	}
+}
+
+/** Plans, applies, and plans again until nothing is left, or a reboot is. Throws when it comes to a plan that it had before. */
 async function convergePhase(
 	entry: Entry,
 	machine: Machine,
 	door: Door & {forget(): void},
 	status: Status,
 ): Promise<Step | undefined> {
-	let before = Number.POSITIVE_INFINITY;
+	const plans = new Set<string>();
 	for (;;) {
-		const steps = await planEntry(entry, machine, door.probe);
+		const {steps, fault} = await plan(entry, machine, door.probe);
 		if (steps === undefined) {
 			status.phaseSkipped(entry.name);
 			return undefined;
 		}
 		if (steps.length === 0) {
+			if (fault) throw fault;
 			status.phaseDone(entry.name);
 			return undefined;
 		}
-		if (steps.length >= before) {
-			throw new Error(`does not converge; left to do: ${steps.map(({why}) => why).join('; ')}`);
-		}
-		before = steps.length;
+		const text = JSON.stringify(steps);
+		if (plans.has(text) || plans.size === rounds)
+			throw new Error(`does not converge; left to do: ${steps.map(({why}) => why).join('; ')}`, {cause: fault});
+		plans.add(text);
 		for (const step of steps) {
 			await status.stepStarted(entry.name, step);
 			if (step.do === 'reboot') {
@@ -50,7 +70,7 @@ async function convergePhase(
 	}
 }
 
-/** Brings the machine to where every phase has nothing to do. The first failure ends the sequence and is in the status; a phase that is given up is in the status too, and the others go on. */
+/** Brings the machine to where every phase has nothing to do. What fails is in the status, and holds back only what depends on it. */
 export async function converge(
 	sequence: readonly Entry[],
 	machine: Machine,
@@ -58,16 +78,24 @@ export async function converge(
 	status: Status,
 ): Promise<Outcome> {
 	const remembering = {...door, ...rememberAnswers(door.probe)};
+	const lost: Lost = {phases: new Map(), parts: new Map()};
 	let done = true;
 	for (const entry of sequence) {
-		status.phaseStarted(entry.name);
+		const hold = findHold(entry, machine, lost);
+		if (hold.whole && machine[entry.section] !== undefined) {
+			status.phaseHeld(entry.name, hold.by);
+			lose(entry, machine, lost, hold);
+			continue;
+		}
+		status.phaseStarted(entry.name, hold.by);
 		try {
-			const reboot = await convergePhase(entry, machine, remembering, status);
+			const reboot = await convergePhase(entry, hold.machine, remembering, status);
 			if (reboot) return {done, reboot};
 		} catch (error) {
-			await status.phaseFailed(entry.name, error);
-			if (!(error instanceof GivenUp)) return {done: false};
 			done = false;
+			remembering.forget();
+			lose(entry, hold.machine, lost, {error});
+			await status.phaseFailed(entry.name, error);
 		}
 	}
 	return {done};

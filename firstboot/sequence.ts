@@ -37,7 +37,7 @@ import {virtualization} from './phases/virtualization.ts';
 import {containersSchema} from './quadlet.ts';
 import {identitySchema} from './users.ts';
 import {virtualizationSchema} from './virtualization.ts';
-import {storageSchema} from './volumes.ts';
+import {type Kind, storageSchema} from './volumes.ts';
 
 /** The sections of the profile that the machine reads; machine.json holds them. */
 export const sections = {
@@ -63,24 +63,38 @@ export const machineSchema = z.strictObject({
 export type Machine = z.output<typeof machineSchema>;
 type Section = keyof typeof sections;
 
-/** A phase in its place: the section that it reads, and the name that people see. */
+/** A phase in its place: the section that it reads, the name that people see, and what it depends on. */
 export interface Entry {
 	name: string;
 	section: Section;
 	// biome-ignore lint/suspicious/noExplicitAny: a list of phases with different sections; `entry` ties each to its own
 	phase: Phase<any>;
+	/** Earlier phases: when one of them fails, this one is held back. */
+	after: readonly string[];
+	/**
+	 * What it makes of the section storage, each of which may fail alone: later phases get the section without it, and so
+	 * must not take for removed what their section does not name.
+	 */
+	makes?: Kind;
+	/** It is held back when the folders where its data is, these or those that its section names, lie on a disk that failed. */
+	data?: readonly string[];
 }
 
 function entry<Name extends Section>(
 	name: string,
 	section: Name,
 	phase: Phase<z.ZodType<NonNullable<Machine[Name]>>>,
+	needs: Partial<Pick<Entry, 'after' | 'makes' | 'data'>> = {},
 ): Entry {
-	return {name, section, phase};
+	return {name, section, phase, after: [], ...needs};
 }
 
+/** Each needs all before it: nothing is erased when a question before failed, nothing sealed that is not whole. */
+const inOrder = (entries: readonly Entry[]): readonly Entry[] =>
+	entries.map((entry, index) => ({...entry, after: entries.slice(0, index).map(({name}) => name)}));
+
 /** On the medium: from the machine as it is to a disk that boots. */
-export const install: readonly Entry[] = [
+export const install = inOrder([
 	entry('name', 'identity', name),
 	entry('link', 'network', link),
 	entry('disk', 'install', disk),
@@ -90,46 +104,55 @@ export const install: readonly Entry[] = [
 	entry('bootloader', 'install', bootloader),
 	entry('clean', 'image', cleanTarget),
 	entry('finish', 'install', finish),
-];
+]);
 
 /** Where debian-installer installs, it does most of this itself, and these stand around its partitioner and at its end. */
-export const choose: readonly Entry[] = [
+export const choose = inOrder([
 	entry('link', 'network', link),
 	entry('disk', 'install', disk),
 	entry('clear', 'install', clear),
-];
-export const claim: readonly Entry[] = [entry('mark', 'install', mark)];
-export const complete: readonly Entry[] = [entry('mark', 'install', mark), entry('deliver', 'install', deliver)];
+]);
+export const claim = inOrder([entry('mark', 'install', mark)]);
+export const complete = inOrder([entry('mark', 'install', mark), entry('deliver', 'install', deliver)]);
 
-/** At every boot of the installed machine. */
+/**
+ * At every boot of the installed machine. What has its data on the system disk waits for the seal: before it the disk
+ * counts as nobody's. What serves others waits for the firewall. Domains ask themselves for the bridges that they need.
+ */
 export const provision: readonly Entry[] = [
 	entry('recovery', 'hardening', recovery),
 	entry('seal', 'install', seal),
 	entry('identity', 'identity', identity),
 	entry('link', 'network', link),
-	entry('network', 'network', network),
+	entry('network', 'network', network, {after: ['link']}),
 	entry('report', 'network', report),
 	entry('firewall', 'firewall', firewall),
 	entry('hardening', 'hardening', hardening),
-	entry('data-disks', 'storage', dataDisks),
-	entry('arrays', 'storage', arrays),
-	entry('groups', 'storage', groups),
-	entry('filesystems', 'storage', filesystems),
-	entry('mounts', 'storage', mounts),
-	entry('subvolumes', 'storage', subvolumes),
-	entry('pools', 'storage', pools),
-	entry('datasets', 'storage', datasets),
-	entry('virtualization', 'virtualization', virtualization),
-	entry('containers', 'containers', containers),
-	entry('kubernetes', 'kubernetes', kubernetes),
+	entry('data-disks', 'storage', dataDisks, {makes: 'disks'}),
+	entry('arrays', 'storage', arrays, {makes: 'arrays'}),
+	entry('groups', 'storage', groups, {makes: 'groups'}),
+	entry('filesystems', 'storage', filesystems, {makes: 'filesystems'}),
+	entry('mounts', 'storage', mounts, {makes: 'filesystems'}),
+	entry('subvolumes', 'storage', subvolumes, {makes: 'filesystems'}),
+	entry('pools', 'storage', pools, {makes: 'pools'}),
+	entry('datasets', 'storage', datasets, {makes: 'pools'}),
+	entry('virtualization', 'virtualization', virtualization, {
+		after: ['seal', 'identity'], // its identifiers are made from the machine's
+		data: ['/var/lib/libvirt'],
+	}),
+	entry('containers', 'containers', containers, {after: ['seal', 'firewall'], data: ['/home']}),
+	entry('kubernetes', 'kubernetes', kubernetes, {
+		after: ['seal', 'identity', 'network', 'firewall'], // a node is known by its name and its address
+		data: ['/var/lib/rancher', '/var/lib/kubelet'],
+	}),
 ];
 
 /** On the disk of a golden image, when it boots for the only time before it is sealed. */
-export const template: readonly Entry[] = [
+export const template = inOrder([
 	entry('containers', 'containers', containerImages),
 	entry('kubernetes', 'kubernetes', kubernetesFiles),
 	entry('clean', 'image', clean),
-];
+]);
 
 export const sequences = {install, provision, choose, claim, complete, template};
 

@@ -2,7 +2,7 @@ import {machineProbe} from './apply.ts';
 import {readMachine} from './machine-json.ts';
 import {hideSecrets, type RecordedMachine, recordProbe} from './record.ts';
 import {planSequence, sequences} from './sequence.ts';
-import {formatFailure, formatSummary, type StatusRecord, statusPath} from './status.ts';
+import {formatStatus, type StatusRecord, statusPath} from './status.ts';
 
 export async function printRecord(): Promise<void> {
 	const record: RecordedMachine = {commands: {}, files: {}};
@@ -22,6 +22,6 @@ export async function printStatus(json: boolean): Promise<boolean> {
 	const text = (await machineProbe.read(statusPath)) ?? (await machineProbe.read('/var/lib/bringup/status.json'));
 	if (text === undefined) throw new Error('nothing has run yet');
 	const record = JSON.parse(text) as StatusRecord;
-	process.stdout.write(json ? text : `${[formatSummary(record), ...formatFailure(record)].join('\n')}\n`);
+	process.stdout.write(json ? text : `${formatStatus(record).join('\n')}\n`);
 	return record.state !== 'failed';
 }

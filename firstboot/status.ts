@@ -7,10 +7,21 @@ export const statusPath = '/run/bringup/status.json';
 /** Where one phase stands. */
 export interface PhaseStatus {
 	name: string;
-	state: 'pending' | 'running' | 'done' | 'unchanged' | 'skipped' | 'failed';
+	state: 'pending' | 'running' | 'done' | 'unchanged' | 'skipped' | 'failed' | 'held';
+	/** The phases that failed and for whose sake it was held back, or did only what does not depend on them. */
+	heldBy?: readonly string[];
 	/** What was done, in order; the last one is what failed, where one did. */
 	steps: string[];
 	seconds: number;
+}
+
+/** What failed in a phase. */
+export interface Failure {
+	phase: string;
+	step?: string;
+	message: string;
+	command?: Command;
+	lines?: readonly string[];
 }
 
 /** The status as JSON: written for people and programs, never read back as an input. */
@@ -19,14 +30,14 @@ export interface StatusRecord {
 	sequence: string;
 	profile: string;
 	buildId: string;
-	/** `failed` is final: the sequence has stopped. */
+	/** `failed` is final: the sequence has ended, and something failed in it. */
 	state: 'running' | 'done' | 'failed';
 	startedAt: string;
 	finishedAt?: string;
 	phases: PhaseStatus[];
 	/** Addresses by link, as `ip` shows them, when the sequence ended. */
 	addresses: Record<string, string[]>;
-	failure?: {phase: string; step?: string; message: string; command?: Command; lines?: readonly string[]};
+	failures: Failure[];
 }
 
 /** Collects what a sequence does, says it line by line, and saves it after each phase. */
@@ -44,7 +55,8 @@ export class Status {
 		save: (record: StatusRecord) => Promise<void>,
 	) {
 		const phases = begin.phases.map((name): PhaseStatus => ({name, state: 'pending', steps: [], seconds: 0}));
-		this.record = {schema: 1, ...begin, state: 'running', startedAt: new Date().toISOString(), phases, addresses: {}};
+		const startedAt = new Date().toISOString();
+		this.record = {schema: 1, ...begin, state: 'running', startedAt, phases, addresses: {}, failures: []};
 		this.#say = say;
 		this.#save = save;
 	}
@@ -65,9 +77,21 @@ export class Status {
 		return `phase ${name} (${phases.findIndex(phase => phase.name === name) + 1}/${phases.length})`;
 	}
 
-	phaseStarted(name: string): void {
-		this.#find(name).state = 'running';
+	/** A phase begins; by phases that failed before it, it has less to do. */
+	phaseStarted(name: string, heldBy: readonly string[] = []): void {
+		const phase = this.#find(name);
+		phase.state = 'running';
 		this.#since = performance.now();
+		if (heldBy.length === 0) return;
+		phase.heldBy = heldBy;
+		this.say(`${this.#prefix(name)}: without what lies on what failed in ${heldBy.join(', ')}`);
+	}
+
+	phaseHeld(name: string, heldBy: readonly string[]): void {
+		const phase = this.#find(name);
+		phase.state = 'held';
+		phase.heldBy = heldBy;
+		this.say(`${this.#prefix(name)}: held back by ${heldBy.join(', ')}`);
 	}
 
 	async stepStarted(name: string, {why}: Step): Promise<void> {
@@ -95,16 +119,16 @@ export class Status {
 	}
 
 	async phaseFailed(name: string, error: unknown): Promise<void> {
-		const phase = this.#find(name);
-		const message = error instanceof Error ? error.message : String(error);
-		const step = phase.steps.at(-1);
-		this.record.failure = {
+		const step = this.#find(name).steps.at(-1);
+		const failure: Failure = {
 			phase: name,
-			message,
+			message: error instanceof Error ? error.message : String(error),
 			...(step === undefined ? {} : {step}),
 			...(error instanceof CommandError ? {command: error.command, lines: error.lines} : {}),
 		};
+		this.record.failures.push(failure);
 		this.#end(name, 'failed', 'FAILED');
+		for (const line of formatFailure(this.record, failure)) this.say(line);
 		await this.#save(this.record);
 	}
 
@@ -115,10 +139,19 @@ export class Status {
 	}
 }
 
-/** The failure for the screen: which step, the exact command, its last lines, what to do. */
-export function formatFailure(record: StatusRecord): string[] {
-	const {failure, sequence} = record;
-	if (!failure) return [];
+/** One failure for the screen: which step, the exact command, its last lines. */
+function formatFailure({sequence}: StatusRecord, {phase, step, message, command, lines}: Failure): string[] {
+	return [
+		`bringup: ${sequence} FAILED in phase ${phase}${step ? `, at: ${step}` : ''}`,
+		...message.split('\n').map(line => `  ${line}`),
+		...(command ? [`  command: ${command.join(' ')}`] : []),
+		...(lines ?? []).map(line => `    ${line}`),
+	];
+}
+
+/** What a person does about failures; nothing where there are none. */
+export function formatRemedy({failures, sequence}: StatusRecord): string[] {
+	if (failures.length === 0) return [];
 	const onMedium = (shell: string) => [
 		`the machine stays as it is now and does not restart by itself. A root shell is on ${shell}.`,
 		'mend the cause, then power the machine off and boot the medium again: it goes on from here',
@@ -129,28 +162,49 @@ export function formatFailure(record: StatusRecord): string[] {
 			'what was done stays. Mend the cause, then: systemctl restart bringup   (or reboot: it goes on from here)',
 		],
 	};
-	const remedy = remedies[sequence] ?? onMedium('Alt+F2');
+	return (remedies[sequence] ?? onMedium('Alt+F2')).map(line => `  ${line}`);
+}
+
+/** How each phase that has something to tell ended. */
+function formatPhase({name, state, steps, heldBy}: PhaseStatus): string[] {
+	const without = heldBy ? ` without what lies on what failed in ${heldBy.join(', ')}` : '';
+	if (state === 'held') return [`  ${name}: held back by ${heldBy?.join(', ')}`];
+	if (state === 'failed') return [`  ${name}: failed`];
+	if (state === 'done') return [`  ${name}: done${without}, ${steps.length} steps`];
+	return state === 'unchanged' ? [`  ${name}: nothing to do${without}`] : [`  ${name}: ${state}`];
+}
+
+/** The whole run for a person: in one line, then every phase where not all went well, and every failure. */
+export function formatStatus(record: StatusRecord): string[] {
+	const {failures, phases, state} = record;
 	return [
-		`bringup: ${sequence} FAILED in phase ${failure.phase}${failure.step ? `, at: ${failure.step}` : ''}`,
-		...failure.message.split('\n').map(line => `  ${line}`),
-		...(failure.command ? [`  command: ${failure.command.join(' ')}`] : []),
-		...(failure.lines ?? []).map(line => `    ${line}`),
-		...remedy.map(line => `  ${line}`),
+		formatSummary(record),
+		...(state === 'done' ? [] : phases.flatMap(formatPhase)),
+		...failures.flatMap(failure => formatFailure(record, failure)),
+		...formatRemedy(record),
 	];
 }
 
 /** The whole run in one line. */
-export function formatSummary(record: StatusRecord): string {
-	const {failure, phases, sequence, state, addresses} = record;
-	const changed = phases.filter(({state}) => state === 'done').map(({name, steps}) => `${name} (${steps.length})`);
-	const left = phases.filter(({state}) => state === 'pending' || state === 'failed').map(({name}) => name);
+export function formatSummary({phases, sequence, state, addresses}: StatusRecord): string {
+	const named = (...states: PhaseStatus['state'][]) => phases.filter(({state}) => states.includes(state));
+	const names = (...states: PhaseStatus['state'][]) =>
+		named(...states)
+			.map(({name}) => name)
+			.join(', ');
+	const changed = named('done').map(({name, steps}) => `${name} (${steps.length})`);
 	const where = Object.entries(addresses).map(
 		([link, list]) => `${link} ${list.join(' ') || 'without an address yet'}`,
 	);
+	const left = [
+		...(named('failed').length > 0 ? [`failed in ${names('failed')}`] : []),
+		...(named('held').length > 0 ? [`held back ${names('held')}`] : []),
+		...(named('pending', 'running').length > 0 ? [`left ${names('pending', 'running')}`] : []),
+	];
 	return [
 		`bringup: ${sequence} ${state}`,
 		changed.length > 0 ? `did ${changed.join(', ')}` : 'nothing to do',
-		failure ? `failed in ${failure.phase}, left ${left.join(', ')}` : 'nothing left',
+		...(left.length > 0 ? left : ['nothing left']),
 		...where,
 	].join('; ');
 }

@@ -105,6 +105,8 @@ export const storageSchema = z
 	);
 
 export type Storage = z.output<typeof storageSchema>;
+/** What the section makes; each of one kind has a name of its own. */
+export type Kind = 'disks' | 'arrays' | 'groups' | 'filesystems' | 'pools';
 export type FileSystem = Storage['filesystems'][string];
 
 /** The name of the one partition of a data disk. */
@@ -121,27 +123,33 @@ function refuseData(disk: Disk): string | undefined {
 	return disk.barred ?? (system === undefined ? undefined : `it is the system disk: mounted at ${system}`);
 }
 
-/** The disk of each name. Throws, with every disk explained, when one is not exactly one, or one has two names. */
-export async function chooseDataDisks({disks}: Storage, probe: Probe): Promise<Map<string, Disk>> {
+/**
+ * The disk of each name, or why it has none, with every disk explained: exactly one must match. A disk that two names
+ * match is neither's, whatever else is wrong with them.
+ */
+export async function chooseDataDisks({disks}: Storage, probe: Probe): Promise<Map<string, Disk | Error>> {
 	const found = await readDisks(probe);
-	const chosen = new Map<string, Disk>();
-	for (const [name, {wipe: _, ...fields}] of Object.entries(disks)) {
+	const choices = Object.entries(disks).map(([name, {wipe: _, ...fields}]) => {
 		const selector: Selector = fields;
-		const matches = found.filter(disk => !refuseData(disk) && !findMismatch(selector, disk));
+		return {name, selector, matches: found.filter(disk => !refuseData(disk) && !findMismatch(selector, disk))};
+	});
+	const choose = ({name, selector, matches}: (typeof choices)[number]): Disk | Error => {
 		const [only] = matches;
 		if (!only || matches.length > 1)
-			throw new Error(
+			return new Error(
 				[
 					`storage.disks.${name} must match exactly one disk and matches ${matches.length}`,
 					explainDisks(selector, found, refuseData),
-					'nothing was changed; name the disk by its wwid or serial',
+					'no disk was touched for it; name the disk by its wwid or serial',
 				].join('\n'),
 			);
-		const [twin] = [...chosen].find(([, disk]) => disk.path === only.path) ?? [];
-		if (twin) throw new Error(`storage.disks.${name} and storage.disks.${twin} are the same disk, ${only.name}`);
-		chosen.set(name, only);
-	}
-	return chosen;
+		const twin = choices.find(other => other.name !== name && other.matches.includes(only));
+		if (!twin) return only;
+		return new Error(
+			`storage.disks.${[name, twin.name].sort().join(' and storage.disks.')} are the same disk, ${only.name}`,
+		);
+	};
+	return new Map(choices.map(choice => [choice.name, choose(choice)]));
 }
 
 /** The partition of a data disk, with what is on it; undefined when there is none. Throws when there are two. */

@@ -27,7 +27,7 @@ export interface Entry {
 /** The part of a machine's status that is read here; the rest is kept as it came. */
 const reported = z.looseObject({
 	state: z.enum(['running', 'done', 'failed']),
-	failure: z.looseObject({phase: z.string(), message: z.string()}).optional(),
+	failures: z.array(z.looseObject({phase: z.string(), message: z.string()})).default([]),
 });
 
 /** What one machine has for itself: its machine.json, and the layer that holds it. */
@@ -131,7 +131,10 @@ export class Desk {
 		const entry = Object.hasOwn(this.#options.machines, name) ? await this.readEntry(name) : undefined;
 		const status = reported.safeParse(body);
 		if (!entry || entry.running?.token !== token || !status.success) return false;
-		const {state, failure} = status.data;
+		const {
+			state,
+			failures: [failure],
+		} = status.data;
 		const {running, failure: _, ...rest} = entry;
 		await writeEntry(join(this.#options.folder, `${name}.report.json`), status.data);
 		if (state === 'done') await this.#change(name, {...rest, fulfilled: running.order, state: 'installed'});

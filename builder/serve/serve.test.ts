@@ -99,7 +99,7 @@ test('a machine is installed once for each order, and then boots its disk', asyn
 		t.false(await desk.take({machine: 'web-1', token, body: {state: 'tired'}}));
 		t.true(await desk.take({machine: 'web-1', token, body: {state: 'running'}}));
 		const failure = {phase: 'disk', message: 'no disk matches'};
-		t.true(await desk.take({machine: 'web-1', token, body: {state: 'failed', failure}}));
+		t.true(await desk.take({machine: 'web-1', token, body: {state: 'failed', failures: [failure]}}));
 		t.regex((await textOf(desk, boot)) ?? '', /^linux /m, 'a failed order is tried again');
 		t.true(await desk.take({machine: 'web-1', token, body: {state: 'done'}}));
 		t.notRegex((await textOf(makeDesk(folder), boot)) ?? '', /^linux /m, 'also by a server that was started anew');

@@ -1,5 +1,5 @@
 import {flatten, type Node, readBlockDevices} from '../disks.ts';
-import type {Phase, Probe, Step} from '../phase.ts';
+import {type Phase, type Probe, planParts, type Step} from '../phase.ts';
 import {devicePath, findPartition, formatDifference, readContent, type Storage, storageSchema} from '../volumes.ts';
 
 /** mdadm keeps `host:name`; made for any host, an array has its own name on every machine. */
@@ -75,7 +75,6 @@ export const arrays: Phase<typeof storageSchema> = {
 	packages: ['mdadm', 'udev'],
 	async plan(storage, probe) {
 		const devices = await readBlockDevices(probe);
-		const steps = Object.keys(storage.arrays).map(name => planArray(storage, name, devices, probe));
-		return (await Promise.all(steps)).flat();
+		return planParts(Object.keys(storage.arrays), name => planArray(storage, name, devices, probe));
 	},
 };

@@ -1,6 +1,6 @@
 import {type Disk, flatten, type Node, readBlockDevices} from '../disks.ts';
 import {readSignatures} from '../layout.ts';
-import type {Phase, Probe, Step} from '../phase.ts';
+import {type Phase, type Probe, planParts, type Step} from '../phase.ts';
 import {chooseDataDisks, findPartition, partitionLabel, type Storage, storageSchema} from '../volumes.ts';
 import {planModule} from '../zfs-module.ts';
 
@@ -109,15 +109,21 @@ export const dataDisks: Phase<typeof storageSchema> = {
 	async plan(storage, probe) {
 		const chosen = await chooseDataDisks(storage, probe);
 		const devices = await readBlockDevices(probe);
-		const plans = await Promise.all([...chosen].map(([name, disk]) => planDisk(storage, name, disk, devices, probe)));
-		// zpool clears no member before the kernel has its module.
-		const clears = plans.some(({make}) => make.some(step => step.do === 'run' && step.command[0] === 'zpool'));
-		const module = clears ? await planModule(storage, probe) : {steps: [], usable: true};
-		if (!module.usable) return module.steps;
-		// What lies on two of the disks is stopped once, and before either is erased.
-		const stops = new Map(
-			plans.flatMap(({stop}) => stop).map(step => [step.do === 'run' ? step.command.join(' ') : '', step]),
-		);
-		return [...module.steps, ...stops.values(), ...plans.flatMap(({make}) => make)];
+		const plan = async (name: string) => {
+			const disk = chosen.get(name);
+			if (disk === undefined || disk instanceof Error) throw disk;
+			return planDisk(storage, name, disk, devices, probe);
+		};
+		return planParts([...chosen.keys()], plan, async plans => {
+			// zpool clears no member before the kernel has its module.
+			const clears = plans.some(({make}) => make.some(step => step.do === 'run' && step.command[0] === 'zpool'));
+			const module = clears ? await planModule(storage, probe) : {steps: [], usable: true};
+			if (!module.usable) return module.steps;
+			// What lies on two of the disks is stopped once, and before either is erased.
+			const stops = new Map(
+				plans.flatMap(({stop}) => stop).map(step => [step.do === 'run' ? step.command.join(' ') : '', step]),
+			);
+			return [...module.steps, ...stops.values(), ...plans.flatMap(({make}) => make)];
+		});
 	},
 };

@@ -1,6 +1,6 @@
 import {flatten, readBlockDevices} from '../disks.ts';
 import {readSignatures} from '../layout.ts';
-import type {Command, Phase, Probe, Step} from '../phase.ts';
+import {type Command, type Phase, type Probe, planParts, type Step} from '../phase.ts';
 import {
 	devicePath,
 	type FileSystem,
@@ -99,7 +99,6 @@ export const filesystems: Phase<typeof storageSchema> = {
 	schema: storageSchema,
 	packages: ['e2fsprogs', 'xfsprogs', 'btrfs-progs', 'util-linux', 'udev'],
 	async plan(storage, probe) {
-		const steps = Object.keys(storage.filesystems).map(name => planFileSystem(storage, name, probe));
-		return (await Promise.all(steps)).flat();
+		return planParts(Object.keys(storage.filesystems), name => planFileSystem(storage, name, probe));
 	},
 };

@@ -1,5 +1,5 @@
 import {parseSize, readBlockDevices} from '../disks.ts';
-import type {Command, Phase, Probe, Step} from '../phase.ts';
+import {type Command, type Phase, type Probe, planParts, type Step} from '../phase.ts';
 import {devicePath, findDevice, formatDifference, readContent, type Storage, storageSchema} from '../volumes.ts';
 
 interface Report {
@@ -121,7 +121,6 @@ export const groups: Phase<typeof storageSchema> = {
 	async plan(storage, probe) {
 		if (Object.keys(storage.groups).length === 0) return [];
 		const report = await readReport(probe);
-		const steps = Object.keys(storage.groups).map(name => planGroup(storage, name, report, probe));
-		return (await Promise.all(steps)).flat();
+		return planParts(Object.keys(storage.groups), name => planGroup(storage, name, report, probe));
 	},
 };

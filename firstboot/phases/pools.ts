@@ -1,4 +1,4 @@
-import {type Phase, type Probe, planServices, type Step} from '../phase.ts';
+import {type Phase, type Probe, planParts, planServices, type Step} from '../phase.ts';
 import {devicePath, formatDifference, readContent, type Storage, storageSchema} from '../volumes.ts';
 import {defaults, type Imported, type Pool, readPools} from '../zfs.ts';
 import {planModule} from '../zfs-module.ts';
@@ -105,13 +105,15 @@ export const pools: Phase<typeof storageSchema> = {
 		const {steps: module, usable} = await planModule(storage, probe);
 		if (!usable) return module;
 		const imported = await readPools(probe);
-		const steps = await Promise.all(names.map(name => planPool(storage, name, imported.get(name), probe)));
-		const timers = names.map(name => `zfs-scrub-monthly@${name}.timer`);
-		return [
-			...module,
-			...(await planHostId(probe)),
-			...steps.flat(),
-			...(await planServices(probe, timers, `have ${names.join(', ')} scrubbed each month`)),
-		];
+		const plan = (name: string) => planPool(storage, name, imported.get(name), probe);
+		return planParts(names, plan, async (plans, planned) => {
+			const timers = planned.map(name => `zfs-scrub-monthly@${name}.timer`);
+			return [
+				...module,
+				...(await planHostId(probe)),
+				...plans.flat(),
+				...(await planServices(probe, timers, `have ${planned.join(', ')} scrubbed each month`)),
+			];
+		});
 	},
 };

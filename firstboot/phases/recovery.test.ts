@@ -4,7 +4,7 @@ import {hardeningSchema} from '../hardening.ts';
 import type {Phase, Step} from '../phase.ts';
 import {probeRecord, type RecordedMachine} from '../record.ts';
 import {converge} from '../run.ts';
-import {type Machine, sequences} from '../sequence.ts';
+import {type Entry, type Machine, sequences} from '../sequence.ts';
 import {Status} from '../status.ts';
 import {recovery} from './recovery.ts';
 
@@ -74,8 +74,8 @@ test('where every other phase fails, the account is made', async t => {
 		packages: [],
 		plan: () => Promise.reject(new Error('no cable')),
 	};
-	const sequence = sequences.provision.map(entry =>
-		entry.name === 'recovery' ? entry : {...entry, section: 'hardening' as const, phase: fails},
+	const sequence = sequences.provision.map(
+		(entry): Entry => (entry.name === 'recovery' ? entry : {...entry, section: 'hardening' as const, phase: fails}),
 	);
 	const machine: Machine = {schema: 1, profile: 'test', hardening: hardeningSchema.parse({})};
 	let found = blank;

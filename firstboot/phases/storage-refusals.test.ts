@@ -42,7 +42,7 @@ const refused: [title: string, phase: string, fields: object, found: RecordedMac
 		'data-disks',
 		{disks: {left: {serial: 'LEFT'}, other: {model: 'EXAMPLE*', serial: 'LEFT'}}},
 		machine([disk('sdb', 'LEFT')]),
-		/storage\.disks\.other and storage\.disks\.left are the same disk, sdb/,
+		/storage\.disks\.left and storage\.disks\.other are the same disk, sdb/,
 	],
 	[
 		'the system disk is never taken, whatever the profile says',
