@@ -4,6 +4,7 @@ import {mkdir, open, realpath, rename, rm} from 'node:fs/promises';
 import {basename, dirname, join} from 'node:path';
 import {setTimeout as sleep} from 'node:timers/promises';
 import {fetchFile} from './fetch.ts';
+import {findHome, readInHome} from './homes.ts';
 import type {Command, Listed, Probe, Step} from './phase.ts';
 import type {Door} from './run.ts';
 
@@ -76,7 +77,8 @@ function isUnsupported(path: string, error: unknown): boolean {
 
 async function read(path: string): Promise<string | undefined> {
 	try {
-		return readFileSync(path, 'utf8'); // a tenth of what it takes beside others
+		const home = findHome(path);
+		return home === undefined ? readFileSync(path, 'utf8') : readInHome(path, home); // a tenth of what it takes beside others
 	} catch (error) {
 		if (isAbsent(error) || isUnsupported(path, error)) return undefined;
 		throw error;

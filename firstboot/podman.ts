@@ -135,7 +135,7 @@ export async function planSecrets(
 		steps.push(
 			{do: 'run', command: dd, stdin: value, why: `hand ${user.name} the secret ${name}`},
 			{do: 'run', command, why: `store the secret ${name} of ${user.name}`},
-			{do: 'run', command: ['rm', '--force', file], why: 'remove the copy in memory'},
+			{do: 'run', command: asUser(user, 'rm', '--force', file), why: 'remove the copy in memory'},
 		);
 	}
 	if (steps.length > 0)
@@ -144,7 +144,7 @@ export async function planSecrets(
 	if (damaged)
 		steps.unshift({
 			do: 'run',
-			command: ['rm', '--force', ...paths],
+			command: asUser(user, 'rm', '--force', ...paths),
 			why: `remove the damaged secrets of ${user.name}`,
 		});
 	return {changed, steps};

@@ -101,7 +101,7 @@ export function kindOf(file: string): {section: string; suffix: string} | undefi
 /** What Quadlet is told where the profile says nothing. */
 function complete(file: string, unit: Unit, images: ContainerUser['images']): Unit {
 	const container = unit['Container'];
-	const embedded = typeof container?.['Image'] === 'string' && container['Image'] in images;
+	const embedded = typeof container?.['Image'] === 'string' && Object.hasOwn(images, container['Image']);
 	return {
 		...unit,
 		...(embedded && container['Pull'] === undefined ? {Container: {...container, Pull: 'never'}} : {}),
@@ -144,23 +144,56 @@ export interface Changes {
 	secrets: readonly string[];
 }
 
-/** The units that run with something that changed: their own file, an image, a secret, or another file that they name. */
-export function findAffected(units: ReadonlyMap<string, string>, changes: Changes): Set<string> {
+/** Keys whose text may hold the name of a file by chance. */
+const plainText = /^(Label|Annotation|Environment|Exec|Entrypoint|HealthCmd|HealthStartupCmd|\w*Name)$/;
+
+/** What a unit names in its own section and in that of its service: words, between the signs that part them in a value. */
+function listWords(file: string, text: string): Set<string> {
+	const own = kindOf(file)?.section;
+	const words = new Set<string>();
+	let section = '';
+	for (const line of text.split('\n')) {
+		section = /^\[(.+)\]$/.exec(line)?.[1] ?? section;
+		const [, key = '', value = ''] = /^([^=]+)=(.*)$/.exec(line) ?? [];
+		if ((section !== own && section !== 'Service') || plainText.test(key)) continue;
+		for (const word of value.split(/[\s,:;="']+/)) words.add(word.replace(/^\.\//, ''));
+	}
+	return words;
+}
+
+/** Where the units of all users are, by the number of each. */
+export const quadletFolder = '/etc/containers/systemd/users';
+
+/** Whether a .kube unit runs with one of these images or secrets. Its YAML says so; one that is an asset is not looked into. */
+function usesInYaml(words: ReadonlySet<string>, names: readonly string[], files: ContainerUser['files']): boolean {
+	return [...words].some(word => {
+		const yaml = Object.hasOwn(files, word) ? files[word] : undefined;
+		return typeof yaml === 'string' ? names.some(name => yaml.includes(name)) : yaml !== undefined && names.length > 0;
+	});
+}
+
+/** The units that run with something that changed: their own file, an image, a secret, or another file that they use. */
+export function findAffected(
+	{uid, files}: Pick<ContainerUser, 'uid' | 'files'>,
+	units: ReadonlyMap<string, string>,
+	changes: Changes,
+): Set<string> {
 	const lines = [
 		...changes.images.map(name => `Image=${name}`),
 		...changes.secrets.flatMap(name => [`Secret=${name}`, `Secret=${name},`]),
 	];
+	const words = new Map([...units].map(([file, text]) => [file, listWords(file, text)]));
 	const uses = (file: string, text: string) =>
-		file.endsWith('.kube') // what it uses stands in another file
-			? lines.length > 0
+		file.endsWith('.kube')
+			? usesInYaml(words.get(file) ?? new Set(), [...changes.images, ...changes.secrets], files)
 			: text.split('\n').some(line => lines.some(one => line === one || (one.endsWith(',') && line.startsWith(one))));
 	const affected = new Set(changes.files);
 	for (const [file, text] of units) if (uses(file, text)) affected.add(file);
+	const isNamed = (name: string, by: ReadonlySet<string>) => by.has(name) || by.has(`${quadletFolder}/${uid}/${name}`);
+	// What uses a unit that starts anew starts anew with it.
 	for (let size = -1; size < affected.size; ) {
 		size = affected.size;
-		for (const [file, text] of units) {
-			if (text.split(/[^\w.-]+/).some(word => affected.has(word))) affected.add(file);
-		}
+		for (const [file, named] of words) if ([...affected].some(name => isNamed(name, named))) affected.add(file);
 	}
 	return new Set([...affected].filter(name => units.has(name)));
 }

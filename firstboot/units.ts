@@ -2,10 +2,8 @@ import {assetPath, planAssets} from './assets.ts';
 import {listBelow} from './listing.ts';
 import {type Probe, planFile, type Step} from './phase.ts';
 import {userSystemctl} from './podman.ts';
-import {type Changes, type ContainerUser, findAffected, serviceOf, startsAtBoot} from './quadlet.ts';
+import {type Changes, type ContainerUser, findAffected, quadletFolder, serviceOf, startsAtBoot} from './quadlet.ts';
 import type {Numbered} from './subids.ts';
-
-const quadletFolder = '/etc/containers/systemd/users';
 
 type Properties = Record<string, string>;
 
@@ -90,12 +88,16 @@ export async function findUnits(
 }
 
 /** The units that are not, or will not be, what the profile says; and so must be started anew. */
-export function findOutdated({units, writes, states}: Found, changes: Omit<Changes, 'files'>): Set<string> {
+export function findOutdated(
+	user: Pick<ContainerUser, 'uid' | 'files'>,
+	{units, writes, states}: Found,
+	changes: Omit<Changes, 'files'>,
+): Set<string> {
 	const unseen = [...units].filter(([file, text]) => {
 		const state = states.get(serviceOf(file, text) ?? '');
 		return state?.['NeedDaemonReload'] === 'yes' || state?.['LoadState'] === 'not-found';
 	});
-	return findAffected(units, {...changes, files: [...writes.keys(), ...unseen.map(([file]) => file)]});
+	return findAffected(user, units, {...changes, files: [...writes.keys(), ...unseen.map(([file]) => file)]});
 }
 
 /** The step that makes the services of these files stand still, or none when they do. */

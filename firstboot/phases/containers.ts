@@ -78,8 +78,8 @@ async function planUser(user: User, running: boolean, probe: Probe): Promise<Ste
 	const found = await findUnits(user, formatUnits(user), running, probe);
 	const images = await findMissingImages(user, user.images, probe);
 	const secrets = await planSecrets(user, user.secrets, probe);
-	const stop = planStop(user, found, findOutdated(found, {images, secrets: []}));
-	const outdated = findOutdated(found, {images, secrets: secrets.changed});
+	const stop = planStop(user, found, findOutdated(user, found, {images, secrets: []}));
+	const outdated = findOutdated(user, found, {images, secrets: secrets.changed});
 	return [
 		...(await planImages(user, user.images, images, stop, probe)),
 		...secrets.steps,
