@@ -45,6 +45,8 @@ export interface Phase<Schema extends z.ZodType = z.ZodType> {
 	packages: readonly string[] | ((config: z.output<Schema>) => readonly string[]);
 	/** The steps from the machine as found to the machine as configured; [] when there is nothing to do. */
 	plan(config: z.output<Schema>, probe: Probe): Promise<Step[]>;
+	/** The steps that take away what it made when the profile had its section, which it has no more. */
+	absent?(probe: Probe): Promise<Step[]>;
 }
 
 /** Why a phase leaves what was there before in force, which works: what the profile asks for was tried and taken back. The other phases go on. */

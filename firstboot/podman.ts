@@ -1,4 +1,5 @@
 import {assetPath, planAssets} from './assets.ts';
+import {planOwned} from './owned.ts';
 import {type Command, type Probe, type Step, secretPath} from './phase.ts';
 import type {ContainerUser} from './quadlet.ts';
 import type {Numbered} from './subids.ts';
@@ -105,17 +106,36 @@ export async function planImages(
 	return [...fetches, ...(used ? [...stop, check] : []), ...loads];
 }
 
-/** The steps to the user's podman secrets, and the names of those that change. Secrets that the profile does not name are left alone. */
+/** The files in which podman keeps a user's secrets. */
+function listSecretFiles(user: Numbered): readonly [string, string] {
+	const folder = `${storageOf(user)}/secrets`;
+	return [`${folder}/secrets.json`, `${folder}/filedriver/secretsdata.json`];
+}
+
+/** The step that removes all of a user's secrets, done as that user: what stands in a home may lead anywhere. */
+export function planNoSecrets(user: Numbered, why: string): Step {
+	return {do: 'run', command: asUser(user, 'rm', '--force', ...listSecretFiles(user)), why};
+}
+
+/** What happens to the secrets of a user. */
+export interface SecretsPlan {
+	/** The names of those that change. */
+	changed: string[];
+	steps: Step[];
+	/** Steps that remove those that left the profile, for when no unit uses them any more. */
+	removal: Step[];
+}
+
+/** The steps to the user's podman secrets. One that neither the profile names nor bringup has made is left alone. */
 export async function planSecrets(
 	user: Numbered,
 	secrets: ContainerUser['secrets'],
 	probe: Probe,
-): Promise<{changed: string[]; steps: Step[]}> {
+): Promise<SecretsPlan> {
 	const wanted = Object.entries(secrets);
-	if (wanted.length === 0) return {changed: [], steps: []};
-	const folder = `${storageOf(user)}/secrets`;
-	const paths = [`${folder}/secrets.json`, `${folder}/filedriver/secretsdata.json`] as const;
-	const texts = await Promise.all(paths.map(path => probe.read(path)));
+	const owned = await planOwned(`secrets-of-${user.name}`, Object.keys(secrets), probe);
+	if (wanted.length + owned.left.length === 0) return {changed: [], steps: [], removal: []};
+	const texts = await Promise.all(listSecretFiles(user).map(path => probe.read(path)));
 	const ids = parse<{nameToID?: Record<string, string>}>(texts[0]);
 	const data = parse<Record<string, string>>(texts[1]);
 	const damaged = (texts[0] !== undefined && !ids) || (texts[1] !== undefined && !data);
@@ -141,11 +161,12 @@ export async function planSecrets(
 	if (steps.length > 0)
 		steps.push({do: 'run', command: ['sync', '--file-system', `/home/${user.name}`], why: 'make it durable'});
 	// podman writes them in place: a power cut can leave them empty, and podman then refuses every secret.
-	if (damaged)
-		steps.unshift({
-			do: 'run',
-			command: asUser(user, 'rm', '--force', ...paths),
-			why: `remove the damaged secrets of ${user.name}`,
+	if (damaged) steps.unshift(planNoSecrets(user, `remove the damaged secrets of ${user.name}`));
+	const removal = owned.left
+		.filter(name => !damaged && ids?.nameToID?.[name] !== undefined)
+		.map((name): Step => {
+			const command = userPodman(user, 'secret', 'rm', name);
+			return {do: 'run', command, why: `remove the secret ${name} of ${user.name}, which is not in the profile`};
 		});
-	return {changed, steps};
+	return {changed, steps: [...owned.before, ...steps], removal: [...removal, ...owned.after]};
 }

@@ -87,7 +87,7 @@ export const containersSchema = z
 		users: z.record(userName, containerUser).describe('users who log in nowhere and run containers'),
 	})
 	.describe(
-		'Containers of rootless podman, run by systemd through Quadlet. The folder /etc/containers/systemd/users/UID of each user is wholly the profile’s: other files in it are removed. Users, images and secrets that the profile no longer names are left alone, and a network or volume that exists is kept as it is.',
+		'Containers of rootless podman, run by systemd through Quadlet. The folder /etc/containers/systemd/users/UID of each user is wholly the profile’s: other files in it are removed. The units, files and secrets that leave the profile are taken away, and so is the manager of a user who leaves it; accounts, images and volumes stay, and a network or volume that exists is kept as it is.',
 	);
 
 export type ContainerUser = z.output<typeof containerUser>;

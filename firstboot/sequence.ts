@@ -166,10 +166,12 @@ export function listPackages(given: Partial<Pick<Machine, Section>>): string[] {
 	return [...new Set(needed)].sort();
 }
 
-/** The steps of one phase on the machine as found; undefined when the profile lacks its section. */
+/** The steps of one phase on the machine as found; undefined when the profile lacks its section and nothing of it is left. */
 export async function planEntry(entry: Entry, machine: Machine, probe: Probe): Promise<Step[] | undefined> {
 	const section = machine[entry.section];
-	return section === undefined ? undefined : entry.phase.plan(section, probe);
+	if (section !== undefined) return entry.phase.plan(section, probe);
+	const steps = (await entry.phase.absent?.(probe)) ?? [];
+	return steps.length > 0 ? steps : undefined;
 }
 
 /** The steps of a whole sequence on the machine as found, without doing any. */

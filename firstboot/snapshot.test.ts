@@ -10,6 +10,9 @@ const text = record.files['/etc/bringup/machine.json'] ?? '';
 const {identity, network, storage, ...rest} = machineSchema.parse(JSON.parse(text));
 const machine = {schema: 1, profile: rest.profile, identity, network, storage} as Machine;
 const given = {text, stamp: '', machine};
+/** Of the sections that are left out, nothing is left on the machine. */
+for (const path of ['bringup.service.d/10-containers.conf', 'k3s.service'])
+	delete record.files[`/etc/systemd/system/${path}`];
 const probe = probeRecord(record);
 
 /** The recorded machine, which keeps what it was asked. */

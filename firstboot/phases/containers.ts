@@ -1,6 +1,7 @@
+import {planOwned} from '../owned.ts';
 import {type Phase, type Probe, planFile, readUnit, type Step} from '../phase.ts';
-import {findMissingImages, planImages, planSecrets, userPodman} from '../podman.ts';
-import {type ContainerUser, containersSchema, formatUnits} from '../quadlet.ts';
+import {findMissingImages, planImages, planNoSecrets, planSecrets, userPodman} from '../podman.ts';
+import {type ContainerUser, containersSchema, formatUnits, quadletFolder} from '../quadlet.ts';
 import {type Numbered, planRanges} from '../subids.ts';
 import {findOutdated, findUnits, planStop, planUnits} from '../units.ts';
 
@@ -53,15 +54,50 @@ async function planAccounts(users: readonly User[], probe: Probe): Promise<{fres
 	return {fresh: new Set(fresh), steps};
 }
 
+const dropIn = '/etc/systemd/system/bringup.service.d/10-containers.conf';
+
+/** Users whom the profile had when it was last applied, and has no more: the drop-in still names their managers. */
+async function findLeft(users: readonly User[], probe: Probe): Promise<number[]> {
+	const named = ((await probe.read(dropIn)) ?? '').matchAll(/\buser@(\d+)\.service\b/g);
+	return [...new Set([...named].map(([, uid]) => Number(uid)))].filter(uid => !users.some(user => user.uid === uid));
+}
+
+/** The steps that take a user's containers and secrets away. The account, its images and what it has in volumes stay. */
+async function planLeft(uid: number, probe: Probe): Promise<Step[]> {
+	const unit = `user@${uid}.service`;
+	const name = (await readLines(probe, '/etc/passwd')).find(line => line[2] === String(uid))?.[0];
+	const who = name ?? String(uid);
+	const steps: Step[] = [];
+	if (name !== undefined && (await probe.read(`/var/lib/systemd/linger/${name}`)) !== undefined)
+		steps.push({
+			do: 'run',
+			command: ['loginctl', 'disable-linger', name],
+			why: `let ${who} run no more without a login`,
+		});
+	if ((await readUnit(probe, unit)).active)
+		steps.push({
+			do: 'run',
+			command: ['systemctl', 'stop', unit],
+			why: `stop the containers of ${who}, who is not in the profile`,
+		});
+	if ((await probe.list(quadletFolder))?.has(String(uid)))
+		steps.push({
+			do: 'run',
+			command: ['rm', '--recursive', `${quadletFolder}/${uid}`],
+			why: `remove the units of ${who}; volumes and images stay in its home`,
+		});
+	const {left, after} = await planOwned(`secrets-of-${who}`, [], probe);
+	if (name !== undefined && left.length > 0) steps.push(planNoSecrets({name, uid}, `remove the secrets of ${who}`));
+	return [...steps, ...after];
+}
+
 /** Has the users' managers run from boot on, before this service asks them; and the network come up that their containers wait for. */
 async function planManagers(users: readonly User[], probe: Probe): Promise<{running: Set<string>; steps: Step[]}> {
-	const managers = users.map(({uid}) => `user@${uid}.service`);
-	const steps = await planFile(
-		probe,
-		'/etc/systemd/system/bringup.service.d/10-containers.conf',
-		`[Unit]\nWants=network-online.target ${managers.join(' ')}\nAfter=${managers.join(' ')}\n`,
-		'have the managers of the container users started at boot',
-	);
+	const managers = users.map(({uid}) => `user@${uid}.service`).join(' ');
+	const content = `[Unit]\nWants=network-online.target ${managers}\nAfter=${managers}\n`;
+	const why = 'have the managers of the container users started at boot';
+	const remove: Step = {do: 'run', command: ['rm', dropIn], why: 'have no manager of a container user started at boot'};
+	const steps = users.length > 0 ? await planFile(probe, dropIn, content, why) : [remove];
 	if (steps.length > 0) steps.push({do: 'run', command: ['systemctl', 'daemon-reload'], why: 'let systemd see it'});
 	const running = new Set<string>();
 	for (const {name, uid} of users) {
@@ -84,6 +120,7 @@ async function planUser(user: User, running: boolean, probe: Probe): Promise<Ste
 		...(await planImages(user, user.images, images, stop, probe)),
 		...secrets.steps,
 		...planUnits(user, found, outdated),
+		...secrets.removal,
 	];
 }
 
@@ -96,11 +133,14 @@ export const containers: Phase<typeof containersSchema> = {
 	],
 	async plan(config, probe) {
 		const users = Object.entries(config.users).map(([name, user]) => ({name, ...user}));
-		if (users.length === 0) return [];
+		const left = await findLeft(users, probe);
+		if (users.length + left.length === 0) return [];
+		const gone: Step[] = [];
+		for (const uid of left) gone.push(...(await planLeft(uid, probe)));
 		const accounts = await planAccounts(users, probe);
 		const ranges = await planRanges(users, probe);
 		const managers = await planManagers(users, probe);
-		const steps = [...accounts.steps, ...ranges.steps, ...managers.steps];
+		const steps = [...gone, ...accounts.steps, ...ranges.steps, ...managers.steps];
 		for (const user of users) {
 			if (ranges.changed.has(user.name) && !accounts.fresh.has(user.name)) {
 				const command = userPodman(user, 'system', 'migrate');
@@ -110,6 +150,7 @@ export const containers: Phase<typeof containersSchema> = {
 		}
 		return steps;
 	},
+	absent: probe => containers.plan({users: {}}, probe),
 };
 
 /** What of it an image may have: users and their images. No unit has run when it is sealed, so none has written what clones would share. */
