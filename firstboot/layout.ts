@@ -1,7 +1,7 @@
 import {type Disk, readBlockDevices} from './disks.ts';
 import {deriveUuid, isPlaceholder} from './machine-identity.ts';
 import {placeholders} from './names.ts';
-import type {Probe, Step} from './phase.ts';
+import type {Command, Probe, Step} from './phase.ts';
 import {buildIdPath} from './phase.ts';
 
 export interface Partition {
@@ -10,12 +10,16 @@ export interface Partition {
 	uuid: string;
 	/** Lower case. */
 	type: string;
+	/** The byte after it. */
+	end: number;
 }
 
 /** A GPT as it is on the disk, or undefined when there is none. */
 export interface Table {
 	id: string;
 	partitions: readonly Partition[];
+	/** The root partition's UUID, while an install has not yet booted from the disk. */
+	unfinished?: string | undefined;
 }
 
 export interface Signature {
@@ -34,11 +38,43 @@ interface SfdiskTable {
 	partitiontable: {
 		label: string;
 		id: string;
-		partitions?: {node: string; name?: string; uuid?: string; type?: string}[];
+		sectorsize: number;
+		partitions?: {node: string; start: number; size: number; name?: string; uuid?: string; type?: string}[];
 	};
 }
 
-/** The GPT of a disk, read from the disk itself. */
+/** In bytes; and where it is on a disk that `partition` lays out, before there is a partition. */
+const sector = 512;
+export const markOffset = 2 * 2 ** 20 - sector;
+
+/**
+ * While a disk is being installed, the last sector of its BIOS boot partition says so. A sector is written whole or not at
+ * all, which a change of a GPT is not. GRUB's core.img takes less than half of that partition.
+ */
+export async function readMark(probe: Probe, path: string, offset: number): Promise<string | undefined> {
+	const skip = `skip=${offset / sector}`;
+	const text = await probe.output(['dd', `if=${path}`, `bs=${sector}`, skip, 'count=1', 'status=none']);
+	return /^bringup-installing ([0-9a-f-]{36})\n/.exec(text)?.[1];
+}
+
+/** Where the mark is, given the BIOS boot partition. */
+export const markOffsetIn = ({end}: Partition): number => end - sector;
+
+/** The step that writes the mark, or with no UUID takes it away. */
+export function planMark(path: string, offset: number, uuid: string | undefined, why: string): Step {
+	const content = uuid === undefined ? '' : `bringup-installing ${uuid}\n`;
+	const command: Command = [
+		'dd',
+		`of=${path}`,
+		`bs=${sector}`,
+		`seek=${offset / sector}`,
+		'conv=notrunc,fsync',
+		'status=none',
+	];
+	return {do: 'run', command, stdin: content.padEnd(sector, '\0'), why};
+}
+
+/** The GPT of a disk, read from the disk itself, and the mark of an install that has not yet booted. */
 export async function readTable(
 	probe: Probe,
 	path: string,
@@ -46,13 +82,16 @@ export async function readTable(
 ): Promise<Table | undefined> {
 	if (!signatures.some(({type}) => type === 'gpt')) return undefined;
 	const {partitiontable} = JSON.parse(await probe.output(['sfdisk', '--json', path])) as SfdiskTable;
-	const partitions = (partitiontable.partitions ?? []).map(({node, name = '', uuid = '', type = ''}) => ({
+	const found = (partitiontable.partitions ?? []).map(({node, start, size, name = '', uuid = '', type = ''}) => ({
 		number: Number(/(\d+)$/.exec(node)?.[1]),
 		name,
 		uuid: uuid.toLowerCase(),
 		type: type.toLowerCase(),
+		end: (start + size) * partitiontable.sectorsize,
 	}));
-	return {id: partitiontable.id.toLowerCase(), partitions};
+	const bios = found.find(({number, type}) => number === partitions.bios && type === partitionTypes.bios);
+	const unfinished = bios && (await readMark(probe, path, markOffsetIn(bios)));
+	return {id: partitiontable.id.toLowerCase(), partitions: found, unfinished};
 }
 
 /** The names by which an install knows its own disk again. */
@@ -73,9 +112,8 @@ export interface Layout {
 /** Labels of the file systems that we make. */
 export const labels = {esp: 'BRINGUP-ESP', root: 'bringup-root'} as const;
 
-/** Root partition's name until the installed system has booted once; such a disk holds nobody's data but ours. */
-export const unfinishedName = 'bringup-installing';
-export const finishedName = 'bringup-root';
+/** The root partition's name. */
+export const rootName = 'bringup-root';
 
 /** The identity of the machine from its firmware, and of the build from the medium. */
 export async function readLayout(probe: Probe, disk: Disk): Promise<Layout> {
@@ -120,19 +158,21 @@ export function isBegun(table: Table | undefined, layout: Layout): boolean {
 		table?.id === layout.tableId &&
 		find(partitions.esp)?.uuid === layout.espPartUuid &&
 		root?.uuid === layout.rootPartUuid &&
-		root.name === unfinishedName
+		table.unfinished === layout.rootPartUuid
 	);
 }
 
-/** Gives the root partition that is mounted there the name of a finished install, unless it has it. */
+/** Takes the mark from the disk whose root partition is mounted there, unless it is gone. */
 export async function planFinished(mountpoint: string, probe: Probe): Promise<Step[]> {
 	const holder = (await readBlockDevices(probe)).find(({children}) =>
 		children?.some(({type, mountpoints}) => type === 'part' && mountpoints.includes(mountpoint)),
 	);
-	if (!holder?.children?.some(({partlabel}) => partlabel === unfinishedName)) return [];
-	const disk = holder.path;
-	const table = await readTable(probe, disk, await readSignatures(probe, disk));
-	if (!table?.partitions.some(({number, name}) => number === partitions.root && name === unfinishedName)) return [];
-	const change = ['--no-reread', '--no-tell-kernel', '--part-label', disk, `${partitions.root}`, finishedName];
-	return [{do: 'run', command: ['sfdisk', ...change], why: 'mark the install on the disk as finished'}];
+	for (const {name, path} of holder?.children ?? []) {
+		const attribute = async (file: string) => Number(await probe.read(`/sys/class/block/${name}/${file}`));
+		if ((await attribute('partition')) !== partitions.bios) continue;
+		const offset = (await attribute('size')) * sector - sector;
+		if ((await readMark(probe, path, offset)) === undefined) continue;
+		return [planMark(path, offset, undefined, 'mark the install on the disk as finished')];
+	}
+	return [];
 }

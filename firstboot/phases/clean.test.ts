@@ -4,7 +4,7 @@ import {imageSchema, mergePatch} from '../golden.ts';
 import type {Probe} from '../phase.ts';
 import {rememberAnswers} from '../phase.ts';
 import {clean, cleanTarget} from './clean.ts';
-import {commandsOf, device, machine, table} from './install.test.machine.ts';
+import {commandsOf, device, machine, marked} from './install.test.machine.ts';
 
 const config = imageSchema.parse({});
 
@@ -23,9 +23,13 @@ async function findQuestion(root: '' | '/target'): Promise<string> {
 	return asked.find(command => command.startsWith('find ')) ?? '';
 }
 
-function mounted(mountpoint: string, partlabel: string): Record<string, unknown> {
-	const part = {type: 'part', mountpoints: [mountpoint], partlabel, name: 'vda3', path: `${device}-part3`};
-	return {[listBlockDevices.join(' ')]: {blockdevices: [{name: 'vda', type: 'disk', path: device, children: [part]}]}};
+const sysfs = {'/sys/class/block/vda1/partition': '1\n', '/sys/class/block/vda1/size': '2048\n'};
+
+function mounted(mountpoint: string): Record<string, unknown> {
+	const bios = {type: 'part', mountpoints: [null], name: 'vda1', path: '/dev/vda1'};
+	const root = {type: 'part', mountpoints: [mountpoint], name: 'vda3', path: '/dev/vda3'};
+	const children = [bios, root];
+	return {[listBlockDevices.join(' ')]: {blockdevices: [{name: 'vda', type: 'disk', path: device, children}]}};
 }
 
 test('an installed system is sealed before it ever boots', async t => {
@@ -33,22 +37,22 @@ test('an installed system is sealed before it ever boots', async t => {
 	t.regex(question, /^find \/target\/etc \/target\/var .* -path \/target\/etc\/ssh\/ssh_host_\*_key\* /);
 	const found = '/target/var/log/dpkg.log\n/target/var/lib/systemd/random-seed\n';
 	const probe = machine(
-		{...table(), ...mounted('/target', 'bringup-installing'), [question]: found},
-		{'/target/etc/machine-id': '0123456789abcdef0123456789abcdef\n'},
+		{...marked('11111111-1111-1111-1111-111111111111', '/dev/vda1', 2047), ...mounted('/target'), [question]: found},
+		{...sysfs, '/target/etc/machine-id': '0123456789abcdef0123456789abcdef\n'},
 	);
 	t.deepEqual(commandsOf(await cleanTarget.plan(config, probe)), [
 		'rm --recursive --force /target/var/lib/systemd/random-seed',
 		'rm --recursive --force /target/var/log/dpkg.log',
 		'write',
-		`sfdisk --no-reread --no-tell-kernel --part-label ${device} 3 bringup-root`,
+		'dd of=/dev/vda1 bs=512 seek=2047 conv=notrunc,fsync status=none',
 		'fstrim /target',
 	]);
 });
 
 test('a sealed system needs nothing, and a running one is sealed likewise', async t => {
 	const question = await findQuestion('');
-	const sealed = {...table({name: 'bringup-root'}), ...mounted('/', 'bringup-root')};
-	const files = {'/etc/machine-id': ''};
+	const sealed = {...marked(undefined, '/dev/vda1', 2047), ...mounted('/')};
+	const files = {...sysfs, '/etc/machine-id': ''};
 	t.deepEqual(await clean.plan(config, machine({...sealed, [question]: ''}, files)), []);
 	t.deepEqual(commandsOf(await clean.plan(config, machine({...sealed, [question]: '/etc/hostid\n'}, files))), [
 		'rm --recursive --force /etc/hostid',

@@ -1,24 +1,28 @@
 import test from 'ava';
 import {type installSchema, listBlockDevices} from '../disks.ts';
 import {mountsOf} from '../folders.test.machine.ts';
-import {readLayout, unfinishedName} from '../layout.ts';
-import type {Phase} from '../phase.ts';
+import {readLayout} from '../layout.ts';
+import type {Phase, Step} from '../phase.ts';
 import {probeRecord} from '../record.ts';
 import {bootloader} from './bootloader.ts';
 import {disk} from './disk.ts';
 import {format} from './format.ts';
-import {commandsOf, config, device, layout, machine, made, signatures, table} from './install.test.machine.ts';
+import {commandsOf, config, device, layout, machine, made, marked, signatures, table} from './install.test.machine.ts';
 import {partition} from './partition.ts';
 import {seal} from './seal.ts';
 import {unpack} from './unpack.ts';
 
+const mark = `dd of=${device} bs=512 seek=4095 conv=notrunc,fsync status=none`;
+
 test('a blank disk is partitioned, and no old signature is erased', async t => {
 	const steps = await partition.plan(config, machine({}));
-	t.deepEqual(commandsOf(steps), [`sfdisk --wipe-partitions never ${device}`, 'udevadm settle']);
-	t.regex(steps[0]?.why ?? '', /EXAMPLE SSD 512GB, serial S0EXAMPLE000001; the disk is empty/);
+	const [begin, layOut] = steps;
+	t.deepEqual(commandsOf(steps), [mark, `sfdisk --wipe-partitions never ${device}`, 'udevadm settle']);
+	t.is(begin?.do === 'run' && begin.stdin, `bringup-installing ${layout.rootPartUuid}\n`.padEnd(512, '\0'));
+	t.regex(layOut?.why ?? '', /EXAMPLE SSD 512GB, serial S0EXAMPLE000001; the disk is empty/);
 	t.regex(
-		steps[0]?.do === 'run' ? (steps[0].stdin ?? '') : '',
-		new RegExp(`label-id: ${layout.tableId}[\\s\\S]*name=${unfinishedName}`),
+		layOut?.do === 'run' ? (layOut.stdin ?? '') : '',
+		new RegExp(`label-id: ${layout.tableId}\nstart=1MiB, size=1MiB, [\\s\\S]*name=bringup-root`),
 	);
 });
 
@@ -40,36 +44,51 @@ test('wipe: any erases first, in a step of its own that names the disk', async t
 		machine({[signatures(device)]: {signatures: [{type: 'xfs', uuid: 'x'}]}}),
 	);
 	t.deepEqual(commandsOf(steps), [
+		mark,
 		`wipefs --all ${device}`,
 		`sfdisk --wipe-partitions always ${device}`,
 		'udevadm settle',
 	]);
-	t.regex(steps[0]?.why ?? '', /serial S0EXAMPLE000001; wipe: any/);
+	t.regex(steps[1]?.why ?? '', /serial S0EXAMPLE000001; wipe: any/);
 });
 
-const finished = table({name: 'bringup-root', uuid: '11111111-1111-1111-1111-111111111111'});
+const finished = table({uuid: '11111111-1111-1111-1111-111111111111', sealed: true});
 
 test('a finished install of this machine is erased with wipe: same-machine only', async t => {
 	await t.throwsAsync(partition.plan(config, machine(finished)), {message: /is not empty/});
-	t.is((await partition.plan({...config, wipe: 'same-machine'}, machine(finished))).length, 3);
+	t.is((await partition.plan({...config, wipe: 'same-machine'}, machine(finished))).length, 4);
 });
 
 test('the finished install of another machine is not the same machine', async t => {
-	const other = machine(table({id: '22222222-2222-2222-2222-222222222222', name: 'bringup-root'}));
+	const other = machine(table({id: '22222222-2222-2222-2222-222222222222', sealed: true}));
 	await t.throwsAsync(partition.plan({...config, wipe: 'same-machine'}, other), {message: /is not empty/});
 });
 
 test('a board with a placeholder for its identity is never the same machine', async t => {
 	const placeholder = {'/sys/class/dmi/id/product_uuid': '03000200-0400-0500-0006-000700080009\n'};
 	const {tableId} = await readLayout(machine({}, placeholder), {serial: '', wwids: []} as never);
-	const probe = machine(table({id: tableId, name: 'bringup-root'}), placeholder);
+	const probe = machine(table({id: tableId, sealed: true}), placeholder);
 	await t.throwsAsync(partition.plan({...config, wipe: 'same-machine'}, probe), {message: /is not empty/});
 });
 
 test('an install that never booted is begun anew by another build', async t => {
 	const other = machine({...table({uuid: '33333333-3333-3333-3333-333333333333'}), ...made});
 	const steps = await partition.plan(config, other);
-	t.regex(steps[0]?.why ?? '', /an install that never booted/);
+	t.regex(steps[1]?.why ?? '', /an install that never booted/);
+});
+
+test('a disk that was erased when the power was cut is begun again, and only by the same build', async t => {
+	const bytes = `dd if=${device} of=/dev/null bs=1M count=4 status=none`;
+	const erased = marked(layout.rootPartUuid);
+	const steps = await partition.plan(config, machine({...erased, [bytes]: undefined}));
+	t.deepEqual(commandsOf(steps), [mark, `sfdisk --wipe-partitions always ${device}`, 'udevadm settle']);
+	const another = marked('33333333-3333-3333-3333-333333333333');
+	await t.throwsAsync(partition.plan(config, machine({...another, [bytes]: undefined})), {message: /no answer to: dd/});
+});
+
+test('the mark says nothing of a disk that somebody has partitioned since', async t => {
+	const other = table({id: '44444444-4444-4444-4444-444444444444'});
+	await t.throwsAsync(partition.plan(config, machine(other)), {message: /is not empty/});
 });
 
 test('what an install that never booted found on the disk is not erased by the next one', async t => {
@@ -82,7 +101,7 @@ test('what an install that never booted found on the disk is not erased by the n
 });
 
 test('a disk that this very medium has installed is not installed again, whatever the policy', async t => {
-	const done = machine(table({name: 'bringup-root'}));
+	const done = machine(table({sealed: true}));
 	for (const wipe of ['empty', 'same-machine', 'any'] as const) {
 		await t.throwsAsync(partition.plan({...config, wipe}, done), {message: /was installed by this very medium/});
 	}
@@ -95,7 +114,7 @@ test('a disk that cannot be read is not empty', async t => {
 
 test('with wipe: any what was hidden in an empty disk may go too', async t => {
 	const steps = await partition.plan({...config, wipe: 'any'}, machine({}));
-	t.is(commandsOf(steps)[0], `sfdisk --wipe-partitions always ${device}`);
+	t.is(commandsOf(steps)[1], `sfdisk --wipe-partitions always ${device}`);
 });
 
 test('another disk than the one that was picked stops the install', async t => {
@@ -203,34 +222,27 @@ test('the disk is picked once, and why is on record', async t => {
 	t.deepEqual(await disk.plan(config, again), []);
 });
 
-/** The installed machine: its disk by the kernel's name, with the root partition under a name. */
-function onRunning(name: string): Record<string, unknown> {
-	const asked = Object.entries(table({name})).map(([command, answer]) => [
-		command.replace(device, '/dev/nvme0n1'),
-		answer,
-	]);
-	const parts = [['bringup-bios'], ['BRINGUP-ESP', '/boot/efi'], [name, '/']].map(([partlabel, mount], index) => ({
-		path: `/dev/nvme0n1p${index + 1}`,
-		type: 'part',
-		partlabel,
-		mountpoints: [mount ?? null],
-	}));
-	const disk = {path: '/dev/nvme0n1', type: 'disk', partlabel: null, mountpoints: [null], children: parts};
-	return {[listBlockDevices.join(' ')]: {blockdevices: [disk]}, ...Object.fromEntries(asked)};
+/** The installed machine, whose root partition is mounted at /, and its mark. */
+function running(unfinished: string | undefined) {
+	const parts = [null, '/boot/efi', '/'].map((mount, index) => {
+		const name = `nvme0n1p${index + 1}`;
+		return {name, path: `/dev/${name}`, type: 'part', mountpoints: [mount]};
+	});
+	const disk = {name: 'nvme0n1', path: '/dev/nvme0n1', type: 'disk', mountpoints: [null], children: parts};
+	const lsblk = {[listBlockDevices.join(' ')]: {blockdevices: [disk]}};
+	const sysfs = parts.map(({name}, index) => [`/sys/class/block/${name}/partition`, `${index + 1}\n`]);
+	return machine(
+		{...lsblk, ...marked(unfinished, '/dev/nvme0n1p1', 2047)},
+		{...Object.fromEntries(sysfs), '/sys/class/block/nvme0n1p1/size': '2048\n'},
+	);
 }
 
-test('the first boot seals the install, later ones do nothing', async t => {
-	t.deepEqual(commandsOf(await seal.plan(config, machine(onRunning(unfinishedName)))), [
-		'sfdisk --no-reread --no-tell-kernel --part-label /dev/nvme0n1 3 bringup-root',
-	]);
-	const {[listBlockDevices.join(' ')]: later} = onRunning('bringup-root');
-	t.deepEqual(await seal.plan(config, machine({[listBlockDevices.join(' ')]: later})), []);
-});
-
-test("what udev remembers of a table is not enough to seal it: the disk's own counts", async t => {
-	const {[listBlockDevices.join(' ')]: stale} = onRunning(unfinishedName);
-	const sealed = {...onRunning('bringup-root'), [listBlockDevices.join(' ')]: stale};
-	t.deepEqual(await seal.plan(config, machine(sealed)), []);
+test('the first boot seals the install with one sector, later ones do nothing', async t => {
+	const [step, ...rest] = await seal.plan(config, running(layout.rootPartUuid));
+	t.is(step?.do === 'run' && step.stdin, '\0'.repeat(512));
+	t.deepEqual(commandsOf([step as Step]), ['dd of=/dev/nvme0n1p1 bs=512 seek=2047 conv=notrunc,fsync status=none']);
+	t.deepEqual(rest, []);
+	t.deepEqual(await seal.plan(config, running(undefined)), []);
 });
 
 test('no phase of the install takes a tool that cannot answer for a machine with nothing on it', async t => {

@@ -52,18 +52,20 @@ const bare = table({
 	id: '22222222-2222-2222-2222-222222222222',
 	name: '',
 	uuid: '33333333-3333-3333-3333-333333333333',
+	sealed: true,
 });
 
 test("the partitioner's table gets the names of an install, the identifier last", async t => {
 	const change = 'sfdisk --no-reread --no-tell-kernel';
 	t.deepEqual(commandsOf(await mark.plan(config, machine({...bare, ...blankInside}))), [
+		`dd of=${device} bs=512 seek=4095 conv=notrunc,fsync status=none`,
 		`${change} --part-label ${device} 1 bringup-bios`,
 		`${change} --part-label ${device} 2 bringup-esp`,
 		`${change} --part-type ${device} 2 c12a7328-f81f-11d2-ba4b-00a0c93ec93b`,
 		`${change} --part-type ${device} 3 4f68bce3-e8cd-4db1-96e7-fbcaf984b709`,
 		`${change} --part-uuid ${device} 3 ${layout.rootPartUuid}`,
 		`${change} --part-uuid ${device} 2 ${layout.espPartUuid}`,
-		`${change} --part-label ${device} 3 bringup-installing`,
+		`${change} --part-label ${device} 3 bringup-root`,
 		`${change} --disk-id ${device} ${layout.tableId}`,
 	]);
 	t.deepEqual(await mark.plan(config, machine(table())), []);
@@ -80,7 +82,7 @@ test('what only looked empty and holds something is refused before it is formatt
 	const held = {...bare, ...blankInside, [signatures(`${device}-part3`)]: {signatures: [{type: 'xfs', uuid: 'x'}]}};
 	await t.throwsAsync(mark.plan(config, machine(held)), {message: /-part3 holds xfs that is not ours/});
 	const given = machine(held, {'/run/bringup/cleared.txt': 'given\n'});
-	t.is((await mark.plan(config, given)).length, 8);
+	t.is((await mark.plan(config, given)).length, 9);
 });
 
 const mounted = {...build, ...mountsOf('/', '/target', '/target/boot/efi')};

@@ -1,27 +1,29 @@
 import {clearedPath} from '../consent.ts';
 import {chooseDisk, type Disk, installSchema} from '../disks.ts';
 import {
-	finishedName,
 	isBegun,
+	markOffsetIn,
+	type Partition,
 	partitionPath,
 	partitions,
 	partitionTypes,
+	planMark,
 	readLayout,
 	readSignatures,
 	readTable,
+	rootName,
 	type Table,
-	unfinishedName,
 } from '../layout.ts';
-import type {Command, Phase, Probe} from '../phase.ts';
+import type {Command, Phase, Probe, Step} from '../phase.ts';
 
-/** On a small disk the partitioner takes a recipe of its own, with other partitions by the same numbers. */
-function checkTable(table: Table | undefined, disk: Disk): void {
+/** The BIOS boot partition of the partitioner. On a small disk it takes a recipe of its own, with other partitions by the same numbers. */
+function findBios(table: Table | undefined, disk: Disk): Partition {
 	const found = table?.partitions.map(({number, type}) => `${number} ${type}`) ?? [];
-	const isOurs = found.length === 3 && found.includes(`${partitions.bios} ${partitionTypes.bios}`);
-	if (!isOurs)
-		throw new Error(
-			`debian-installer has partitioned ${disk.name} otherwise than it was told (${found.join(', ') || 'not at all'}); is the disk too small?`,
-		);
+	const bios = table?.partitions.find(({number, type}) => number === partitions.bios && type === partitionTypes.bios);
+	if (found.length === 3 && bios) return bios;
+	throw new Error(
+		`debian-installer has partitioned ${disk.name} otherwise than it was told (${found.join(', ') || 'not at all'}); is the disk too small?`,
+	);
 }
 
 /** The partitioner formats without a look. A disk that only looked empty shows what it holds when it has partitions again. */
@@ -49,7 +51,7 @@ export const mark: Phase<typeof installSchema> = {
 		const layout = await readLayout(probe, disk);
 		const table = await readTable(probe, disk.path, await readSignatures(probe, disk.path));
 		if (isBegun(table, layout)) return [];
-		checkTable(table, disk);
+		const bootPartition = findBios(table, disk);
 		await checkContent(disk, probe);
 		const {bios, root, esp} = partitions;
 		// The partitioner holds the disk, and the names mean nothing to the kernel.
@@ -62,9 +64,15 @@ export const mark: Phase<typeof installSchema> = {
 			[change('--part-type', disk.path, `${root}`, partitionTypes.root), 'give the root partition its type'],
 			[change('--part-uuid', disk.path, `${root}`, layout.rootPartUuid), 'give the root partition its identifier'],
 			[change('--part-uuid', disk.path, `${esp}`, layout.espPartUuid), 'give the ESP its identifier'],
-			[change('--part-label', disk.path, `${root}`, unfinishedName), `mark it as not yet ${finishedName}`],
+			[change('--part-label', disk.path, `${root}`, rootName), 'name the root partition'],
 			[change('--disk-id', disk.path, layout.tableId), 'give the partition table its identifier'],
 		];
-		return commands.map(([command, why]) => ({do: 'run', command, why}));
+		const begin = planMark(
+			disk.path,
+			markOffsetIn(bootPartition),
+			layout.rootPartUuid,
+			`mark ${disk.name} as being installed`,
+		);
+		return [begin, ...commands.map(([command, why]): Step => ({do: 'run', command, why}))];
 	},
 };

@@ -1,15 +1,15 @@
 import {planClearance} from '../consent.ts';
 import {chooseDisk, installSchema} from '../disks.ts';
-import {type Layout, partitionTypes, readLayout, unfinishedName} from '../layout.ts';
+import {type Layout, markOffset, partitionTypes, planMark, readLayout, rootName} from '../layout.ts';
 import type {Phase} from '../phase.ts';
 
 function formatTable(layout: Layout): string {
 	return [
 		'label: gpt',
 		`label-id: ${layout.tableId}`,
-		`size=1MiB, type=${partitionTypes.bios}, name=bringup-bios`,
+		`start=1MiB, size=1MiB, type=${partitionTypes.bios}, name=bringup-bios`,
 		`size=512MiB, type=${partitionTypes.esp}, uuid=${layout.espPartUuid}, name=bringup-esp`,
-		`type=${partitionTypes.root}, uuid=${layout.rootPartUuid}, name=${unfinishedName}`,
+		`type=${partitionTypes.root}, uuid=${layout.rootPartUuid}, name=${rootName}`,
 		'',
 	].join('\n');
 }
@@ -24,6 +24,8 @@ export const partition: Phase<typeof installSchema> = {
 		const {begun, consent, given, wipe} = await planClearance(config, disk, layout, probe);
 		if (begun) return [];
 		return [
+			// First: what a power cut leaves of the rest is then known as ours, and a table without the mark is in use.
+			planMark(disk.path, markOffset, layout.rootPartUuid, `mark ${disk.name} as being installed`),
 			...wipe,
 			{
 				do: 'run',
