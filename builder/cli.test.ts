@@ -127,7 +127,7 @@ test('a mirror without the release is named with the remedy', t =>
 
 test('the plan of a blank machine is text, and data for a program', async t => {
 	const {text} = await bringup(['plan', '--profile', golden]);
-	t.regex(text, /^install\n {2}name\n[\s\S]*partition nvme0n1[\s\S]*^provision\n {2}recovery/m);
+	t.regex(text, /^install\n {2}disk\n[\s\S]*partition nvme0n1[\s\S]*^provision\n {2}recovery/m);
 	const plans = JSON.parse((await bringup(['plan', '--profile', golden, '--json'])).text) as {
 		sequence: string;
 		phases: {phase: string; steps: unknown[]}[];

@@ -162,6 +162,17 @@ export function isBegun(table: Table | undefined, layout: Layout): boolean {
 	);
 }
 
+/** Whether this build has installed this disk, and the disk has booted. */
+export function isInstalled(table: Table | undefined, layout: Layout): boolean {
+	const root = table?.partitions.find(({number}) => number === partitions.root);
+	return (
+		table?.id === layout.tableId &&
+		root?.name === rootName &&
+		root.uuid === layout.rootPartUuid &&
+		table.unfinished === undefined
+	);
+}
+
 /** Takes the mark from the disk whose root partition is mounted there, unless it is gone. */
 export async function planFinished(mountpoint: string, probe: Probe): Promise<Step[]> {
 	const holder = (await readBlockDevices(probe)).find(({children}) =>

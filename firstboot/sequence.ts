@@ -6,6 +6,7 @@ import {kubernetesSchema} from './k3s.ts';
 import {networkSchema} from './links.ts';
 import {type Phase, type Probe, rememberAnswers, type Step} from './phase.ts';
 import {arrays} from './phases/arrays.ts';
+import {bootInstalled} from './phases/boot-installed.ts';
 import {bootloader} from './phases/bootloader.ts';
 import {clean, cleanTarget} from './phases/clean.ts';
 import {clear} from './phases/clear.ts';
@@ -95,9 +96,10 @@ const inOrder = (entries: readonly Entry[]): readonly Entry[] =>
 
 /** On the medium: from the machine as it is to a disk that boots. */
 export const install = inOrder([
+	entry('disk', 'install', disk),
+	entry('boot-installed', 'install', bootInstalled),
 	entry('name', 'identity', name),
 	entry('link', 'network', link),
-	entry('disk', 'install', disk),
 	entry('partition', 'install', partition),
 	entry('format', 'install', format),
 	entry('unpack', 'install', unpack),

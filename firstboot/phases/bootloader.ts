@@ -1,8 +1,11 @@
-import {chooseDisk, installSchema, target} from '../disks.ts';
-import {readLayout} from '../layout.ts';
-import {type Command, type Phase, readMounts, type Step} from '../phase.ts';
+import {findBootEntries, isUefi} from '../boot-entries.ts';
+import {chooseDisk, type Disk, installSchema, target} from '../disks.ts';
+import {type Layout, partitions, readLayout} from '../layout.ts';
+import {type Command, type Phase, type Probe, readMounts, type Step} from '../phase.ts';
 
 const esp = `${target}/boot/efi`;
+const removable = `${esp}/EFI/BOOT`;
+const own = `${esp}/EFI/debian`;
 
 function listMounts(uefi: boolean): {at: string; command: Command}[] {
 	const mounts: [at: string, ...args: string[]][] = [
@@ -14,18 +17,52 @@ function listMounts(uefi: boolean): {at: string; command: Command}[] {
 	return mounts.map(([at, ...args]) => ({at, command: ['mount', ...args, at]}));
 }
 
-const forUefi = [
-	'--target=x86_64-efi',
-	'--efi-directory=/boot/efi',
-	'--bootloader-id=debian',
-	'--force-extra-removable',
-];
+const chroot = (why: string, ...command: string[]): Step => ({do: 'run', command: ['chroot', target, ...command], why});
+const run = (why: string, ...command: Command): Step => ({do: 'run', command, why});
+const sync = (...paths: string[]) => run('make it durable', 'sync', '--file-system', ...paths);
 
-function planGrub(firmware: 'UEFI' | 'BIOS', where: readonly string[]): Step {
-	return {do: 'run', command: ['chroot', target, 'grub-install', ...where], why: `install GRUB for ${firmware}`};
+/** Files only: no firmware boots them as long as there is neither an entry nor the removable path. */
+function planFiles(uefi: boolean, bios: boolean, disk: Disk): Step[] {
+	const forUefi = ['--target=x86_64-efi', '--efi-directory=/boot/efi', '--bootloader-id=debian', '--no-nvram'];
+	return [
+		...(uefi ? [chroot('install GRUB for UEFI', 'grub-install', ...forUefi)] : []),
+		...(bios
+			? [chroot('install GRUB for BIOS', 'grub-install', '--target=i386-pc', '--no-bootsector', disk.path)]
+			: []),
+		chroot('write the boot menu', 'update-grub'),
+		sync(target, esp),
+	];
 }
 
-/** Debian's own grub-install: signed shim and GRUB, a firmware entry, and the removable path for firmware that loses its entries. */
+/** What grub-install --force-extra-removable copies, the loader last: firmware that loses its entries starts it. */
+function planRemovable(): Step[] {
+	const loader = `${removable}/BOOTX64.EFI`;
+	const others = ['grubx64.efi', 'mmx64.efi', 'fbx64.efi'].map(name => `${own}/${name}`);
+	return [
+		run('make the folder of the removable path', 'mkdir', '--parents', removable),
+		run('copy GRUB to the removable path', 'cp', '--target-directory', removable, ...others),
+		run('copy the signed loader beside it', 'cp', `${own}/shimx64.efi`, `${loader}.new`),
+		sync(esp),
+		run('let firmware start from the removable path', 'mv', `${loader}.new`, loader),
+		sync(esp),
+	];
+}
+
+/** The firmware's entry, as grub-install makes it. */
+function planEntry(disk: Disk): Step {
+	const place = ['--disk', disk.path, '--part', `${partitions.esp}`, '--loader', '\\EFI\\debian\\shimx64.efi'];
+	return run('make the firmware entry', 'efibootmgr', '--quiet', '--create', ...place, '--label', 'debian');
+}
+
+/** An entry of an earlier install on this disk would start this one before it is whole. */
+async function planNoEntries(layout: Layout, probe: Probe): Promise<Step[]> {
+	const entries = await findBootEntries(layout, probe);
+	return entries.map(number =>
+		run('remove an old firmware entry', 'efibootmgr', '--quiet', '--bootnum', number, '--delete-bootnum'),
+	);
+}
+
+/** Debian's signed shim and GRUB. Whatever makes the disk bootable comes last, when all else is durable. */
 export const bootloader: Phase<typeof installSchema> = {
 	schema: installSchema,
 	packages: [
@@ -43,16 +80,26 @@ export const bootloader: Phase<typeof installSchema> = {
 		const chain = `${esp}/bringup/installed-${layout.buildId}`;
 		const content = `set bringup_root=${layout.rootUuid}\n`; // read by GRUB on the medium
 		if ((await probe.read(chain)) === content) return [];
-		const uefi = (await probe.output(['ls', '/sys/firmware'])).split('\n').includes('efi');
+		const nvram = await isUefi(probe);
+		const [uefi, bios] = [nvram || config.firmware === 'both', !nvram || config.firmware === 'both'];
 		const mounted = await readMounts(probe);
-		const mounts = listMounts(uefi).filter(({at}) => !mounted.includes(at));
-		const both = config.firmware === 'both';
+		const mounts = listMounts(nvram).filter(({at}) => !mounted.includes(at));
 		return [
-			...mounts.map(({at, command}): Step => ({do: 'run', command, why: `mount ${at} for grub-install`})),
-			...(uefi || both ? [planGrub('UEFI', [...forUefi, ...(uefi ? [] : ['--no-nvram'])])] : []),
-			...(!uefi || both ? [planGrub('BIOS', ['--target=i386-pc', disk.path])] : []),
-			{do: 'run', command: ['chroot', target, 'update-grub'], why: 'write the boot menu'},
-			{do: 'run', command: ['sync', '--file-system', target, esp], why: 'make it durable'},
+			...mounts.map(({at, command}) => run(`mount ${at} for grub-install`, ...command)),
+			...(nvram ? await planNoEntries(layout, probe) : []),
+			...planFiles(uefi, bios, disk),
+			...(bios
+				? [
+						chroot(
+							'write the boot sector',
+							'/usr/lib/grub/i386-pc/grub-bios-setup',
+							'--directory=/boot/grub/i386-pc',
+							disk.path,
+						),
+					]
+				: []),
+			...(uefi ? planRemovable() : []),
+			...(nvram ? [planEntry(disk)] : []),
 			{do: 'write', path: chain, content, mode: 0o644, why: 'tell the medium that this disk is installed'},
 		];
 	},

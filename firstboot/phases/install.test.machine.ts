@@ -18,7 +18,7 @@ export function marked(uuid: string | undefined, path = device, sector = 4095): 
 /** The blank machine with other answers; undefined takes one away. */
 export function machine(commands: Record<string, unknown>, files: Record<string, string> = {}): Probe {
 	return probeRecord({
-		commands: {...blank.commands, ...marked(undefined), ...commands},
+		commands: {...blank.commands, ...commands},
 		files: {...blank.files, ...files},
 	});
 }

@@ -197,24 +197,6 @@ test('a medium without layers is damaged', async t => {
 	});
 });
 
-test('under UEFI GRUB goes to the ESP and the removable path, under BIOS to the disk', async t => {
-	const uefi = commandsOf(await bootloader.plan(config, machine({})));
-	t.true(
-		uefi.includes(
-			'chroot /target grub-install --target=x86_64-efi --efi-directory=/boot/efi --bootloader-id=debian --force-extra-removable',
-		),
-	);
-	const both = {...config, firmware: 'both' as const};
-	const grubs = (steps: string[]) =>
-		steps.flatMap(line => / grub-install --target=(\S+).*?( --no-nvram)?$/.exec(line)?.slice(1).join('') ?? []);
-	t.deepEqual(grubs(commandsOf(await bootloader.plan(both, machine({})))), ['x86_64-efi', 'i386-pc']);
-	const underBios = machine({'ls /sys/firmware': 'acpi\n'});
-	t.deepEqual(grubs(commandsOf(await bootloader.plan(both, underBios))), ['x86_64-efi --no-nvram', 'i386-pc']);
-	const bios = commandsOf(await bootloader.plan(config, machine({'ls /sys/firmware': 'acpi\n'})));
-	t.true(bios.includes(`chroot /target grub-install --target=i386-pc ${device}`));
-	t.false(bios.some(command => command.includes('efivarfs')));
-});
-
 test('the disk is picked once, and why is on record', async t => {
 	const [step] = await disk.plan(config, machine({}));
 	t.is(step?.do === 'write' ? step.path : '', '/run/bringup/disk.txt');
@@ -223,7 +205,7 @@ test('the disk is picked once, and why is on record', async t => {
 });
 
 /** The installed machine, whose root partition is mounted at /, and its mark. */
-function running(unfinished: string | undefined) {
+function running(unfinished: string | undefined, files: Record<string, string> = {}) {
 	const parts = [null, '/boot/efi', '/'].map((mount, index) => {
 		const name = `nvme0n1p${index + 1}`;
 		return {name, path: `/dev/${name}`, type: 'part', mountpoints: [mount]};
@@ -233,7 +215,7 @@ function running(unfinished: string | undefined) {
 	const sysfs = parts.map(({name}, index) => [`/sys/class/block/${name}/partition`, `${index + 1}\n`]);
 	return machine(
 		{...lsblk, ...marked(unfinished, '/dev/nvme0n1p1', 2047)},
-		{...Object.fromEntries(sysfs), '/sys/class/block/nvme0n1p1/size': '2048\n'},
+		{...Object.fromEntries(sysfs), '/sys/class/block/nvme0n1p1/size': '2048\n', ...files},
 	);
 }
 
@@ -243,6 +225,14 @@ test('the first boot seals the install with one sector, later ones do nothing', 
 	t.deepEqual(commandsOf([step as Step]), ['dd of=/dev/nvme0n1p1 bs=512 seek=2047 conv=notrunc,fsync status=none']);
 	t.deepEqual(rest, []);
 	t.deepEqual(await seal.plan(config, running(undefined)), []);
+});
+
+test('a boot answers what the medium asked of the firmware', async t => {
+	const asked = running(undefined, {'/boot/efi/bringup/': 'asked\tf\t0\t1\t2\t\n'});
+	t.deepEqual(commandsOf(await seal.plan(config, asked)), [
+		'rm /boot/efi/bringup/asked',
+		'sync --file-system /boot/efi',
+	]);
 });
 
 test('no phase of the install takes a tool that cannot answer for a machine with nothing on it', async t => {
