@@ -1,6 +1,6 @@
 #!/bin/sh
 # Brings this workstation to where the npm scripts work: Debian packages, node_modules, the compile.
-# usage: setup.sh compile|build|boot|test   (each needs what the ones before it need)
+# usage: setup.sh compile|build|boot|test|long   (each needs what the ones before it need)
 # Needs only a POSIX shell, because it runs before anything else is there.
 set -eu
 cd "$(dirname "$0")"
@@ -28,16 +28,21 @@ build ssh-keygen openssh-client makes an SSH key for a profile that has none
 build cpio cpio makes the initramfs of debian-installer
 build openssl openssl hashes the recovery code
 build setpriv util-linux ends a program when the build is killed
+build flock util-linux has two builds wait for each other
+build dpkg-deb dpkg unpacks packages for debian-installer
 build newuidmap uidmap lets an ordinary user build
 build /usr/share/keyrings/debian-archive-keyring.gpg debian-archive-keyring checks the archive's signatures
 boot qemu-system-x86_64 qemu-system-x86 runs the machine
 boot qemu-img qemu-utils makes its disks
 boot /usr/share/OVMF/OVMF_CODE_4M.ms.fd ovmf is its UEFI firmware
 boot ssh openssh-client reaches the machine
-test lb live-build checks the rendered live-build tree
-test xz xz-utils unpacks its kernel modules
 boot sfdisk fdisk reads the partitions of an image, and makes disks with foreign data
 boot debugfs e2fsprogs looks into an image without root
+boot dnsmasq dnsmasq-base answers machines that boot over the network
+boot ip iproute2 tells the addresses of a link
+test lb live-build checks the rendered live-build tree
+test debootstrap debootstrap is what live-build starts with
+test xz xz-utils unpacks its kernel modules
 test mkfs.ext4 e2fsprogs makes disks with foreign data
 test systemd-analyze systemd checks the rendered units
 test virt-xml-validate libvirt-clients checks the definitions of domains, networks and pools
@@ -45,8 +50,11 @@ test xmllint libxml2-utils does it for virt-xml-validate
 test /usr/sbin/nft nftables checks the rules against spoofing
 test gpg gpg signs the archive of a test
 test gpg-agent gpg-agent keeps its key
+test gpgconf gpgconf ends the agent
 test /usr/lib/python3/dist-packages/jsonschema/__main__.py python3-jsonschema checks SBOMs against CycloneDX's schema
-test /usr/sbin/dnsmasq dnsmasq-base checks what bringup serve gives it
+test ps procps lists what a build that was killed has left
+long curl curl fetches what the server's speed is measured by
+long nginx nginx-light is one of the servers that the docs name for a netboot tree; its service starts
 ROWS
 }
 
@@ -59,7 +67,9 @@ there() {
 
 wanted() {
 	case $goal:$1 in
-	build:build | boot:build | boot:boot | test:*) return 0 ;;
+	build:build | boot:build | boot:boot | long:*) return 0 ;;
+	test:long) return 1 ;;
+	test:*) return 0 ;;
 	*) return 1 ;;
 	esac
 }
@@ -104,3 +114,5 @@ if [ "$sources" != "$(cat dist/.sources 2>/dev/null)" ]; then
 	rm -rf dist
 	mv dist.new dist
 fi
+# A manifest names it; a package made of this tree has no git to ask.
+git describe --always --abbrev=12 --exclude '*' --dirty 2>/dev/null >dist/commit || true

@@ -1,6 +1,6 @@
 import {createHash, randomBytes} from 'node:crypto';
-import {readFileSync, readlinkSync} from 'node:fs';
-import {lstat, mkdir, mkdtemp, open, readdir, rename, rm} from 'node:fs/promises';
+import {readFileSync, readlinkSync, renameSync} from 'node:fs';
+import {lstat, mkdir, mkdtemp, open, readdir, rm} from 'node:fs/promises';
 import {dirname, join} from 'node:path';
 
 const isAlive = (pid: number) => {
@@ -65,7 +65,7 @@ async function syncPath(path: string): Promise<void> {
 /** Moves finished files into their places, in this order, each whole or not at all, whenever the power goes. */
 export async function placeFiles(moves: readonly (readonly [made: string, place: string])[]): Promise<void> {
 	for (const [made] of moves) await syncPath(made);
-	for (const [made, place] of moves) await rename(made, place);
+	for (const [made, place] of moves) renameSync(made, place); // nothing else comes between
 	for (const folder of new Set(moves.map(([, place]) => dirname(place)))) await syncPath(folder);
 }
 
@@ -80,5 +80,14 @@ export async function writeWhole(path: string, content: string | Uint8Array, mod
 		await placeFiles([[temporary, path]]);
 	} finally {
 		await rm(temporary, {force: true}).catch(() => {});
+	}
+}
+
+/** What a file of JSON holds, or undefined when it is damaged. */
+export function parseJson<T>(text: string): T | undefined {
+	try {
+		return JSON.parse(text) as T;
+	} catch {
+		return undefined;
 	}
 }

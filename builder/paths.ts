@@ -12,8 +12,14 @@ export function findDataFolder(environment: Readonly<Record<string, string | und
 
 /** Where builds keep what they need again. */
 export function findCacheFolder(environment: Readonly<Record<string, string | undefined>>): string {
-	const base = environment['XDG_CACHE_HOME'] || join(homedir(), '.cache');
-	return environment['BRINGUP_CACHE'] || join(base, 'bringup');
+	// Root's own folder lets nobody in, and apt downloads with the rights of _apt.
+	const own = process.getuid?.() === 0 ? '/var/cache' : join(homedir(), '.cache');
+	return environment['BRINGUP_CACHE'] || join(environment['XDG_CACHE_HOME'] || own, 'bringup');
+}
+
+/** The key by which this user knows what he has put into a cache: in no cache, and of nobody else. */
+export function findCacheKey(environment: Readonly<Record<string, string | undefined>>): string {
+	return environment['BRINGUP_CACHE_KEY'] || join(findDataFolder(environment), 'cache-key');
 }
 
 /** Where this person's clusters are kept: what builds made once and cannot make again. */

@@ -47,26 +47,36 @@ export interface RunOptions {
 	signal?: AbortSignal | undefined;
 }
 
-const packages: Record<string, string> = {
-	lb: 'live-build',
-	mksquashfs: 'squashfs-tools',
-	unsquashfs: 'squashfs-tools',
-	'grub-mkimage': 'grub-common',
-	mformat: 'mtools',
-	mcopy: 'mtools',
-	mmd: 'mtools',
-	'qemu-system-x86_64': 'qemu-system-x86',
-	'qemu-img': 'qemu-utils',
-	sfdisk: 'fdisk',
-	debugfs: 'e2fsprogs',
-	ssh: 'openssh-client',
-	'ssh-keygen': 'openssh-client',
-	setpriv: 'util-linux',
-	flock: 'util-linux',
-	'apt-get': 'apt',
-	'apt-cache': 'apt',
-	unshare: 'util-linux',
+/** Debian's packages of programs that have another name. */
+const programsOf: Readonly<Record<string, readonly string[]>> = {
+	apt: ['apt-get', 'apt-cache', 'apt-config', '/usr/lib/apt/apt-helper'],
+	coreutils: [
+		...['cat', 'chmod', 'chown', 'cp', 'du', 'id', 'md5sum', 'mkdir', 'rm', 'sha256sum', 'stat', 'sync', 'timeout'],
+		...['touch', 'readlink', 'sleep', 'true'],
+	],
+	dpkg: ['dpkg-deb', 'dpkg-query'],
+	'dnsmasq-base': ['dnsmasq'], // dnsmasq itself starts a server
+	e2fsprogs: ['debugfs', 'mkfs.ext4'],
+	fdisk: ['sfdisk'],
+	findutils: ['find'],
+	'grub-common': ['grub-mkimage'],
+	iproute2: ['ip'],
+	'live-build': ['lb'],
+	mtools: ['mcopy', 'mformat', 'mmd', 'mtype'],
+	'openssh-client': ['ssh', 'ssh-keygen', 'ssh-keyscan'],
+	procps: ['ps'],
+	'qemu-system-x86': ['qemu-system-x86_64'],
+	'qemu-utils': ['qemu-img'],
+	'squashfs-tools': ['mksquashfs', 'unsquashfs'],
+	systemd: ['systemctl', 'systemd-analyze'],
+	'util-linux': ['flock', 'lsblk', 'setpriv', 'unshare'],
+	'xz-utils': ['xz'],
 };
+
+/** The Debian package of a program. */
+export function packageOf(program: string): string {
+	return Object.keys(programsOf).find(name => programsOf[name]?.includes(program)) ?? program;
+}
 
 /** Throws a UserError that names every program that is not installed, and its Debian package. */
 export async function checkPrograms(programs: readonly string[], searchPath: string): Promise<void> {
@@ -79,7 +89,7 @@ export async function checkPrograms(programs: readonly string[], searchPath: str
 	);
 	const missing = programs.filter((_, index) => !found[index]);
 	if (missing.length === 0) return;
-	const names = [...new Set(missing.map(program => packages[program] ?? program))];
+	const names = [...new Set(missing.map(packageOf))];
 	throw new UserError(
 		`not installed: ${missing.join(', ')}. Install: apt-get install --no-install-recommends ${names.join(' ')}`,
 	);
@@ -91,7 +101,7 @@ function describeEnd(
 	result: {code?: string; exitCode?: number; signal?: string; isCanceled: boolean},
 ): string {
 	if (result.code === 'ENOENT') {
-		return `is not installed. Install it: apt-get install ${packages[command[0]] ?? command[0]}`;
+		return `is not installed. Install it: apt-get install --no-install-recommends ${packageOf(command[0])}`;
 	}
 	if (result.isCanceled) return 'was interrupted';
 	if (result.signal) return `was ended by ${result.signal}`;

@@ -3,7 +3,7 @@ import {join, resolve} from 'node:path';
 import {setTimeout as sleep} from 'node:timers/promises';
 import test from 'ava';
 import {ProgramError, run, start} from '../builder/run.ts';
-import {folder, makeAssets, writeEvidence, xdgCache} from './vm.ts';
+import {cacheEnv, folder, makeAssets, writeEvidence} from './vm.ts';
 
 interface ImageManifest {
 	formats: {format: string; file: string; size: number}[];
@@ -13,8 +13,7 @@ interface ImageManifest {
 	accelerator: string;
 }
 
-const bringup = (...words: string[]) =>
-	run(['node', 'dist/builder/cli.js', ...words], {env: {XDG_CACHE_HOME: xdgCache}});
+const bringup = (...words: string[]) => run(['node', 'dist/builder/cli.js', ...words], {env: cacheEnv});
 
 test.before(
 	'what the profiles bring is there, and no image of a run before, which would be taken for what is baked here',

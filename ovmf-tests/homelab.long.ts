@@ -5,7 +5,7 @@ import test, {type ExecutionContext} from 'ava';
 import {parse} from 'yaml';
 import type {Machine} from '../builder/boot/machine.ts';
 import {run} from '../builder/run.ts';
-import {digestDisk, evidence, failure, findPort, folder, makeAssets, makeTestDisk, startFor, xdgCache} from './vm.ts';
+import {cacheEnv, digestDisk, evidence, failure, findPort, folder, makeAssets, makeTestDisk, startFor} from './vm.ts';
 import {askOn, leasesOf, makeWire, startDhcp, type Wire} from './wire.ts';
 
 interface Domain {
@@ -27,7 +27,7 @@ const uuids = new Map<string, string>();
 let domains: [name: string, domain: Domain][] = [];
 
 const bringup = (...words: string[]) =>
-	run(['node', 'dist/builder/cli.js', ...words], {env: {HOME: home, XDG_CACHE_HOME: xdgCache}});
+	run(['node', 'dist/builder/cli.js', ...words], {env: {HOME: home, ...cacheEnv}});
 
 /** The shipped profile, with baked images in the place of those that it names, on a machine that emulates its domains. */
 async function writeProfiles(): Promise<void> {

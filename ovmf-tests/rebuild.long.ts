@@ -5,7 +5,7 @@ import {join, normalize} from 'node:path';
 import {gzipSync} from 'node:zlib';
 import test from 'ava';
 import {run} from '../builder/run.ts';
-import {folder, writeEvidence, xdgCache} from './vm.ts';
+import {cacheEnv, folder, writeEvidence} from './vm.ts';
 
 const work = join(folder, 'rebuild');
 const archive = join(work, 'archive');
@@ -88,7 +88,7 @@ interface Rebuilt {
 async function rebuild(): Promise<Rebuilt[]> {
 	const words = ['--all', '--if-changed', '--publish', join(work, 'published'), '--report', join(work, 'report')];
 	const cli = join(process.cwd(), 'dist/builder/cli.js');
-	await run(['node', cli, 'rebuild', ...words], {cwd: work, env: {XDG_CACHE_HOME: xdgCache}});
+	await run(['node', cli, 'rebuild', ...words], {cwd: work, env: {...cacheEnv}});
 	return JSON.parse(await readFile(join(work, 'report/rebuild.json'), 'utf8')) as Rebuilt[];
 }
 

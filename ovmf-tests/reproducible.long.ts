@@ -2,7 +2,7 @@ import {cp, mkdir, readFile, rm, writeFile} from 'node:fs/promises';
 import {join} from 'node:path';
 import test from 'ava';
 import {run} from '../builder/run.ts';
-import {digestDisk, folder, userCache, xdgCache} from './vm.ts';
+import {cacheEnv, digestDisk, folder, userCache} from './vm.ts';
 
 const work = join(folder, 'reproducible');
 const cli = join(process.cwd(), 'dist/builder/cli.js');
@@ -42,7 +42,7 @@ test('two builds from one lock are the same to the byte, in whatever folder, by 
 	const guest = join(process.cwd(), 'profiles/guest.yaml');
 	const profile = (debian: string) => writeFile(join(work, 'p.yaml'), `schema: 1\nextends: ${guest}\n${debian}`);
 	await profile('');
-	await run(['node', cli, 'lock', '--profile', join(work, 'p.yaml')], {env: {XDG_CACHE_HOME: xdgCache}});
+	await run(['node', cli, 'lock', '--profile', join(work, 'p.yaml')], {env: cacheEnv});
 	// What the lock pins is in the cache already: nobody asks this mirror.
 	await profile('debian: {lock: p.lock.json, mirror: "http://mirror.example/debian"}\n');
 	const one = await build('one', {TZ: 'UTC', LANG: 'C.UTF-8'}, undefined);

@@ -16,6 +16,12 @@ export const evidence = resolve('out/evidence');
 /** Where caches are. */
 export const xdgCache = process.env['XDG_CACHE_HOME'] || join(homedir(), '.cache');
 
+/** For a build with a home of its own: where its cache is, and the key by which it believes what is in it. */
+export const cacheEnv = {
+	XDG_CACHE_HOME: xdgCache,
+	BRINGUP_CACHE_KEY: join(process.env['XDG_DATA_HOME'] || join(homedir(), '.local/share'), 'bringup/cache-key'),
+};
+
 /** The cache of the person who runs the tests. */
 export const userCache = join(xdgCache, 'bringup');
 
@@ -35,7 +41,7 @@ export async function buildIso(
 	await mkdir(home, {recursive: true});
 	const iso = join(folder, `${name}.iso`);
 	await run(['npm', 'run', 'build-iso', '--', '--profile', profile, '--out', iso, ...words], {
-		env: {HOME: home, XDG_CACHE_HOME: xdgCache},
+		env: {HOME: home, ...cacheEnv},
 	});
 	return {iso, login: {user: 'admin', key: join(folder, `${name}.ssh-key`)}};
 }

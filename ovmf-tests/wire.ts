@@ -1,9 +1,8 @@
 import {mkdir, writeFile} from 'node:fs/promises';
-import {homedir} from 'node:os';
 import {join} from 'node:path';
 import type {Login} from '../builder/boot/machine.ts';
 import {run, type Started, start} from '../builder/run.ts';
-import {folder} from './vm.ts';
+import {cacheEnv, folder} from './vm.ts';
 
 /** A wire of a test's own: a bridge in a network namespace, with a tap for each machine; the workstation is 192.0.2.1. */
 export interface Wire {
@@ -43,7 +42,7 @@ export const loginOf = (profile: string): Login => ({user: 'admin', key: `${tree
 export async function buildTree(profile: string): Promise<void> {
 	const home = join(folder, 'home');
 	await mkdir(home, {recursive: true});
-	const env = {HOME: home, XDG_CACHE_HOME: process.env['XDG_CACHE_HOME'] || join(homedir(), '.cache')};
+	const env = {HOME: home, ...cacheEnv};
 	const build = ['build-pxe', '--profile', `ovmf-tests/profiles/${profile}.yaml`, '--out', treeOf(profile)];
 	await run(['npm', 'run', 'bringup', '--', ...build], {env});
 }

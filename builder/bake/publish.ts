@@ -13,8 +13,8 @@ import {
 	writeFile,
 } from 'node:fs/promises';
 import {basename, join} from 'node:path';
-import {digestFile, parseJson} from '../build/cache.ts';
-import {withFolder} from '../folder.ts';
+import {digestFile} from '../build/cache.ts';
+import {parseJson, withFolder} from '../folder.ts';
 import {UserError} from '../run.ts';
 import {attest, endings, type Signing, verifyArtefact, withSigners} from './attest.ts';
 import type {ImageManifest} from './bake.ts';

@@ -1,10 +1,8 @@
-import {readdir, readFile} from 'node:fs/promises';
-import {join} from 'node:path';
 import {buildBundle} from '../build/bundle.ts';
 import {digestOf} from '../build/cache.ts';
+import {digestCode, readMaker} from '../build/maker.ts';
 import type {Package} from '../build/packages.ts';
 import {type PartsOptions, resolveBase} from '../build/parts.ts';
-import {packageFolder} from '../paths.ts';
 import type {CompleteProfile} from '../profile/complete.ts';
 import {type FileTree, folders} from '../render/tree.ts';
 
@@ -15,16 +13,6 @@ export interface Recipe {
 	packages: Package[];
 }
 
-/** bringup itself, as far as it makes images: another one may make another image. */
-async function readBuilder(): Promise<string[]> {
-	const rooms = ['bake', 'boot', 'build'].map(room => join(packageFolder, 'dist/builder', room));
-	const lists = rooms.map(async room => {
-		const names = (await readdir(room, {recursive: true})).filter(name => /(?<!\.test)\.js$/.test(name)).sort();
-		return Promise.all(names.map(name => readFile(join(room, name), 'utf8')));
-	});
-	return (await Promise.all(lists)).flat();
-}
-
 /** Reads what an image would be made from now. */
 export async function readRecipe(profile: CompleteProfile, tree: FileTree, options: PartsOptions): Promise<Recipe> {
 	const {names, packages} = await resolveBase(profile, options);
@@ -33,6 +21,7 @@ export async function readRecipe(profile: CompleteProfile, tree: FileTree, optio
 	const files = [...tree].filter(([path]) => onMedium.some(folder => path.startsWith(folder)));
 	const assets = options.assets.map(({sha256}) => sha256).sort();
 	const {image, machine} = profile.fields;
-	const parts = [names, contents, files, await buildBundle(), assets, image, machine, await readBuilder()];
+	const code = await digestCode(['bake', 'boot']);
+	const parts = [names, contents, files, await buildBundle(), assets, image, machine, await readMaker(), code];
 	return {digest: digestOf(parts), packages};
 }

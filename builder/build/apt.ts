@@ -1,9 +1,9 @@
 import {createHash} from 'node:crypto';
 import {mkdir, readFile, stat} from 'node:fs/promises';
-import {join} from 'node:path';
+import {extname, join} from 'node:path';
 import {writeWhole} from '../folder.ts';
 import type {CompleteProfile} from '../profile/complete.ts';
-import type {Command, ProgramError} from '../run.ts';
+import {type Command, type ProgramError, run, UserError} from '../run.ts';
 
 export type Debian = CompleteProfile['fields']['debian'];
 
@@ -26,7 +26,34 @@ export function formatSources({release, mirror, securityMirror, components, arch
 	].join('');
 }
 
-function formatAptConfig(folder: string, archives: string, {proxy}: Debian): string {
+/**
+ * The archives with copies of their keys in the cache: in apt's sources a path has no space and no comma. Throws a UserError
+ * where the cache's own path has one.
+ */
+export async function placeKeys(debian: Debian, cache: string): Promise<Debian> {
+	const archives: [string, Debian['archives'][string]][] = [];
+	for (const [name, archive] of Object.entries(debian.archives)) {
+		const content = await readFile(archive.key);
+		const digest = createHash('sha256').update(content).digest('hex').slice(0, 16);
+		const key = join(cache, 'apt/keys', `${digest}${extname(archive.key)}`); // apt tells the two kinds by the ending
+		if (/[\s,]/.test(key))
+			throw new UserError(
+				`apt takes no key from ${key}: choose a cache whose path has no space and no comma (--cache)`,
+			);
+		await writeIfNew(key, content);
+		archives.push([name, {...archive, key}]);
+	}
+	return {...debian, archives: Object.fromEntries(archives)};
+}
+
+/** How this workstation's own apt gets out, for a profile that does not say: its proxies, or the program that finds one. */
+async function readOwnProxies(): Promise<Record<string, string>> {
+	const dump = await run(['apt-config', 'dump', '--format', '%F %v%n']).catch(() => '');
+	const found = dump.matchAll(/^(Acquire::https?::(?:Proxy|Proxy-Auto-Detect|ProxyAutoDetect)(?:::\S+)?) (.+)$/gim);
+	return Object.fromEntries([...found].map(([, name = '', value = '']) => [name, value]));
+}
+
+function formatAptConfig(folder: string, archives: string, proxies: Readonly<Record<string, string>>): string {
 	const settings: Record<string, string> = {
 		'Dir::State': folder,
 		'Dir::State::lists': join(folder, 'lists'),
@@ -42,15 +69,14 @@ function formatAptConfig(folder: string, archives: string, {proxy}: Debian): str
 		'APT::Architecture': 'amd64',
 		'APT::Architectures': 'amd64',
 		'APT::Install-Recommends': 'false',
-		'APT::Sandbox::User': '',
 		'APT::Keep-Downloaded-Packages': 'true',
 		'Acquire::Languages': 'none',
 		'Acquire::Retries': '2',
 		'Acquire::http::Timeout': '20',
-		...(proxy ? {'Acquire::http::Proxy': proxy, 'Acquire::https::Proxy': proxy} : {}),
+		...proxies,
 	};
 	return Object.entries(settings)
-		.map(([key, value]) => `${key} ${JSON.stringify(value)};\n`)
+		.map(([key, value]) => `${key} "${value.replaceAll('"', '%22')}";\n`)
 		.join('');
 }
 
@@ -66,9 +92,9 @@ export function apt(
 }
 
 /** Writes a file unless it has this content and mode. */
-export async function writeIfNew(path: string, content: string, mode = 0o644): Promise<void> {
+async function writeIfNew(path: string, content: string | Buffer, mode = 0o644): Promise<void> {
 	const found = await stat(path).catch(() => undefined);
-	const isSame = found && (found.mode & 0o777) === mode && (await readFile(path, 'utf8')) === content;
+	const isSame = found && (found.mode & 0o777) === mode && (await readFile(path)).equals(Buffer.from(content));
 	if (!isSame) await writeWhole(path, content, mode);
 }
 
@@ -92,16 +118,27 @@ export function explainDownload(error: ProgramError, mirror: string): string {
 	return `could not download from the Debian archive:\n  ${failed}\n${remedy}`;
 }
 
-/** The folder in which apt works for these sources, with its settings. */
+/** The folder in which apt works for these sources, with its settings. Throws a UserError where apt could not work there. */
 export async function makeAptFolder(debian: Debian, sources: string, cache: string): Promise<string> {
+	if (/["\\\n]/.test(cache))
+		throw new UserError(
+			`apt cannot work in ${cache}: choose a cache whose path has no quote and no backslash (--cache)`,
+		);
 	const folder = join(cache, 'apt', createHash('sha256').update(sources).digest('hex').slice(0, 16));
 	const archives = join(cache, 'packages');
 	await Promise.all(
 		[join(folder, 'lists/partial'), join(archives, 'partial')].map(path => mkdir(path, {recursive: true})),
 	);
-	// The URL of an archive or a proxy may have a password in it.
+	const {proxy} = debian;
+	const proxies = proxy ? {'Acquire::http::Proxy': proxy, 'Acquire::https::Proxy': proxy} : await readOwnProxies();
+	// A proxy and a mirror may have a password in their addresses.
 	await writeIfNew(join(folder, 'sources.list'), sources, 0o600);
 	await writeIfNew(join(folder, 'status'), '');
-	await writeIfNew(join(folder, 'apt.conf'), formatAptConfig(folder, archives, debian), 0o600);
+	await writeIfNew(join(folder, 'apt.conf'), formatAptConfig(folder, archives, proxies), 0o600);
 	return folder;
+}
+
+/** Gives a folder to the user whose rights apt downloads with as root; another user's apt has no more than his own. */
+export async function giveToApt(folder: string): Promise<void> {
+	if (process.getuid?.() === 0) await run(['chown', '_apt', folder]);
 }

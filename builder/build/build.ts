@@ -1,12 +1,14 @@
-import {constants, renameSync} from 'node:fs';
-import {access, chmod, mkdir, readFile, rm, stat, writeFile} from 'node:fs/promises';
+import {constants} from 'node:fs';
+import {access, chmod, mkdir, rm, stat, writeFile} from 'node:fs/promises';
 import {basename, dirname, join} from 'node:path';
-import {withFolder, writeWhole} from '../folder.ts';
+import {placeFiles, withFolder} from '../folder.ts';
 import type {CompleteProfile} from '../profile/complete.ts';
 import {type FileTree, folders} from '../render/tree.ts';
 import {checkPrograms, UserError} from '../run.ts';
-import {digestFile, digestOf, parseJson} from './cache.ts';
+import {tellLeft} from './assets.ts';
+import {digestFile, digestOf} from './cache.ts';
 import {type Contents, listIsoArguments, writeIso} from './iso.ts';
+import {type Mac, readOwn, writeOwn} from './mac.ts';
 import type {Manifest} from './manifest.ts';
 import {describe, listLayers, type Parts, type PartsOptions, programs, useParts, verifyParts} from './parts.ts';
 
@@ -35,14 +37,9 @@ interface Stamp {
 	mtimeMs: number;
 }
 
-async function readStamp(path: string): Promise<Stamp | undefined> {
-	const text = await readFile(path, 'utf8').catch(() => undefined);
-	return text === undefined ? undefined : parseJson<Stamp>(text);
-}
-
 /** Whether the artefact of this build stands there as it was left, with what belongs beside it. */
-async function isThere(iso: string, stampPath: string, buildId: string): Promise<boolean> {
-	const stamp = await readStamp(stampPath);
+async function isThere(iso: string, stampPath: string, buildId: string, mac: Mac): Promise<boolean> {
+	const stamp = await readOwn<Stamp>(stampPath, mac);
 	const found = await stat(iso).catch(() => undefined);
 	const beside = await Promise.all([`${iso}.sha256`, manifestPath(iso)].map(path => stat(path).catch(() => undefined)));
 	return (
@@ -56,22 +53,24 @@ export async function placeIso(made: string, iso: string, work: string, manifest
 	await writeFile(digest, `${manifest.sha256}  ${basename(iso)}\n`);
 	const description = join(work, 'manifest.json');
 	await writeFile(description, `${JSON.stringify(manifest, undefined, '\t')}\n`);
-	renameSync(made, iso);
-	renameSync(digest, `${iso}.sha256`);
-	renameSync(description, manifestPath(iso));
+	await placeFiles([
+		[made, iso],
+		[digest, `${iso}.sha256`],
+		[description, manifestPath(iso)],
+	]);
 }
 
 /** Makes an ISO unless the one of this build stands there already, and remembers it. */
 export async function makeOnce(
-	{iso, cache, secrets, progress}: Pick<BuildOptions, 'iso' | 'cache' | 'secrets' | 'progress'>,
+	{iso, cache, mac, secrets, progress}: Pick<BuildOptions, 'iso' | 'cache' | 'mac' | 'secrets' | 'progress'>,
 	buildId: string,
 	make: () => Promise<void>,
 ): Promise<{buildId: string; made: boolean}> {
 	const stampPath = join(cache, 'built', `${digestOf(iso).slice(0, 16)}.json`);
-	if (await isThere(iso, stampPath, buildId)) return {buildId, made: false};
+	if (await isThere(iso, stampPath, buildId, mac)) return {buildId, made: false};
 	await make();
 	const {size, mtimeMs} = await stat(iso);
-	await writeWhole(stampPath, JSON.stringify({buildId, size, mtimeMs} satisfies Stamp));
+	await writeOwn(stampPath, {buildId, size, mtimeMs} satisfies Stamp, mac);
 	if (secrets.size > 0) progress.say(`${iso} holds the secrets of the profile: keep it as you keep them`);
 	return {buildId, made: true};
 }
@@ -147,6 +146,9 @@ export async function buildIso(
 			verify: () => verifyParts(parts),
 			describe: artefact => describe(parts, options.progress, artefact),
 		};
-		return makeOnce(options, parts.top.buildId, () => writeMedium(medium, log, options));
+		return makeOnce(options, parts.top.buildId, async () => {
+			tellLeft(parts.assets, options.progress.say);
+			await writeMedium(medium, log, options);
+		});
 	});
 }

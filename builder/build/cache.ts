@@ -1,9 +1,10 @@
 import {createHash} from 'node:crypto';
 import {createReadStream} from 'node:fs';
-import {readdir, readFile, rename, rm, stat, statfs, writeFile} from 'node:fs/promises';
+import {readdir, readFile, rename, rm, stat, statfs} from 'node:fs/promises';
 import {basename, dirname, join} from 'node:path';
 import {pipeline} from 'node:stream/promises';
 import {makeFolder, withFolder} from '../folder.ts';
+import {type Mac, readOwn, writeOwn} from './mac.ts';
 
 /** Digest of a file, streamed; hexadecimal. */
 export async function digestFile(path: string): Promise<string> {
@@ -25,16 +26,13 @@ export async function findWorkFolder(bytes: number): Promise<string> {
 	return room ? '/dev/shm' : '/var/tmp';
 }
 
-/** What a file of the cache holds, or undefined when it is damaged. */
-export function parseJson<T>(text: string): T | undefined {
-	try {
-		return JSON.parse(text) as T;
-	} catch {
-		return undefined;
-	}
-}
+/** Of an entry's files; it is this user's own word, and not the cache's. */
+const list = 'digests.json';
 
 type Digests = Record<string, {sha256: string; size: number; mtimeMs: number}>;
+
+/** The cache does not hold what was put there. */
+export class DamagedCache extends Error {}
 
 /** A finished set of files in the cache. */
 export interface CacheEntry {
@@ -44,10 +42,8 @@ export interface CacheEntry {
 	verify(): Promise<boolean>;
 }
 
-async function openEntry(folder: string): Promise<CacheEntry | undefined> {
-	const text = await readFile(join(folder, 'digests.json'), 'utf8').catch(() => undefined);
-	if (text === undefined) return undefined;
-	const digests = parseJson<Digests>(text);
+async function openEntry(folder: string, mac: Mac): Promise<CacheEntry | undefined> {
+	const digests = await readOwn<Digests>(join(folder, list), mac);
 	if (digests === undefined) return undefined;
 	for (const [name, {size, mtimeMs}] of Object.entries(digests)) {
 		const found = await stat(join(folder, name)).catch(() => undefined);
@@ -64,26 +60,27 @@ async function openEntry(folder: string): Promise<CacheEntry | undefined> {
 }
 
 /** Puts a finished entry into its place, unless another build has put a whole one there meanwhile. */
-async function moveInto(folder: string, finished: string): Promise<void> {
+async function moveInto(folder: string, finished: string, mac: Mac): Promise<void> {
 	const taken = (error: NodeJS.ErrnoException) => {
 		if (error.code !== 'ENOTEMPTY' && error.code !== 'EEXIST') throw error;
 		return true;
 	};
 	if (!(await rename(finished, folder).catch(taken))) return;
-	if (await openEntry(folder)) return;
+	if (await openEntry(folder, mac)) return;
 	await discardEntry(folder);
 	await rename(finished, folder).catch(taken);
 }
 
 /**
- * The cache entry of this key, made when it is not there or its files are not as they were left.
+ * The cache entry of this key, made when it is not there, its files are not as they were left, or this user did not make it.
  * Two builds at once may both make it; one of the two is kept. An interrupted one leaves nothing.
  */
 export async function fetchEntry(
 	folder: string,
+	mac: Mac,
 	make: (folder: string) => Promise<void>,
 ): Promise<{entry: CacheEntry; made: boolean}> {
-	const cached = await openEntry(folder);
+	const cached = await openEntry(folder, mac);
 	if (cached) return {entry: cached, made: false};
 	await withFolder(dirname(folder), async temporary => {
 		await make(temporary);
@@ -92,10 +89,10 @@ export async function fetchEntry(
 			const {size, mtimeMs} = await stat(join(temporary, name));
 			digests[name] = {sha256: await digestFile(join(temporary, name)), size, mtimeMs};
 		}
-		await writeFile(join(temporary, 'digests.json'), JSON.stringify(digests));
-		await moveInto(folder, temporary);
+		await writeOwn(join(temporary, list), digests, mac, join(folder, list));
+		await moveInto(folder, temporary, mac);
 	});
-	const entry = await openEntry(folder);
+	const entry = await openEntry(folder, mac);
 	if (!entry) throw new Error(`the cache entry ${basename(folder)} was not whole right after it was made`);
 	return {entry, made: true};
 }
@@ -105,4 +102,11 @@ export async function discardEntry(folder: string): Promise<void> {
 	const away = await makeFolder(dirname(folder)); // empty, so that a folder can be renamed onto it
 	await rename(folder, away).catch(() => {});
 	await rm(away, {recursive: true, force: true});
+}
+
+/** Reads a file of an entry, and checks what was read: nobody who can write the cache changes it after that. Throws where it is not what was put there. */
+export async function readVerified({folder, digests}: CacheEntry, name: string): Promise<Buffer> {
+	const content = await readFile(join(folder, name));
+	if (createHash('sha256').update(content).digest('hex') !== digests[name]?.sha256) throw new DamagedCache();
+	return content;
 }

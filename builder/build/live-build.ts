@@ -6,14 +6,16 @@ import {ProfileError} from '../profile/faults.ts';
 import {placeFacts} from '../profile/profile.ts';
 import {type FileTree, folders, writeTree} from '../render/tree.ts';
 import {checkPrograms, run, runLong, UserError} from '../run.ts';
-import {fetchAssetLayer} from './assets.ts';
+import {fetchAssets, makeAssetLayer, tellLeft} from './assets.ts';
 import {type BuildOptions, placeIso} from './build.ts';
 import {buildBundle} from './bundle.ts';
 import {digestFile, digestOf} from './cache.ts';
 import {buildLayer} from './layer.ts';
-import {type Manifest, readTools} from './manifest.ts';
+import {openIndex} from './lists.ts';
+import {readMaker, readTools} from './maker.ts';
+import type {Manifest} from './manifest.ts';
 import {listTopLayer} from './medium.ts';
-import {checkPackages, openIndex} from './packages.ts';
+import {checkPackages} from './packages.ts';
 
 /** Where lb puts what it made, in its folder. */
 const result = 'live-image-amd64.hybrid.iso';
@@ -65,7 +67,7 @@ export async function buildWithLiveBuild(
 	tree: FileTree,
 	options: BuildOptions,
 ): Promise<{buildId: string; made: boolean}> {
-	const {iso, progress, signal, secrets, cache, refresh, searchPath} = options;
+	const {iso, progress, signal, secrets, cache, mac, refresh, searchPath} = options;
 	if (process.getuid?.() !== 0)
 		throw new UserError(
 			'live-build works as root only: run this with sudo, or leave --engine out, which needs no root',
@@ -82,17 +84,23 @@ export async function buildWithLiveBuild(
 		throw new UserError(
 			'live-build would show the password of the mirror to everybody; name one without (debian.mirror), or leave --engine out',
 		);
-	const index = await openIndex(debian, {cache, refresh, say: progress.say, signal});
+	const index = await openIndex(debian, {cache, mac, refresh, say: progress.say, signal});
 	const faults = await checkPackages(index, debian.packages);
 	if (faults.length > 0) throw new ProfileError(placeFacts(faults, profile.source));
 	const epoch = options.epoch ?? index.epoch;
 	const given = {...options, proxy: debian.proxy, locked: debian.lock !== undefined, say: progress.say};
-	const assets = await fetchAssetLayer(options.assets, epoch, given);
+	const assets = await makeAssetLayer(options.assets, await fetchAssets(options.assets, given), epoch, given);
+	tellLeft(assets, progress.say);
 	if (!(await assets.verify())) {
 		await assets.discard();
 		throw new UserError('the assets in the cache were damaged, and are removed; run this again');
 	}
-	const top = listTopLayer(tree, await buildBundle(), secrets, ['live-build', index.digest, assets.embedded]);
+	const top = listTopLayer(tree, await buildBundle(), secrets, [
+		'live-build',
+		index.digest,
+		assets.embedded,
+		await readMaker(),
+	]);
 	const whole = completeTree(tree, top.buildId);
 	await withFolder(dirname(iso), async own => {
 		// Nobody else looks into the folder above: there are secrets in it, as files that lb makes.
@@ -133,7 +141,7 @@ export async function buildWithLiveBuild(
 			mode: 'live-build',
 			epoch,
 			inputs: {archive: index.digest, ...inputs},
-			assets: {embedded: assets.embedded, leftToMachine: assets.left},
+			assets: {embedded: assets.embedded, leftToMachine: assets.left.map(({url}) => url)},
 			packages: await readInstalled(work),
 			tools: await readTools(),
 			sizes: {},

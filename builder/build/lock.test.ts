@@ -5,8 +5,9 @@ import test from 'ava';
 import {withFolder} from '../folder.ts';
 import type {CompleteProfile} from '../profile/complete.ts';
 import {formatDifference, listDifference} from './difference.ts';
+import type {Index} from './lists.ts';
 import {listLocked, makeLock, openLock, readLock} from './lock.ts';
-import {type Index, parseStanza} from './packages.ts';
+import {parseStanza} from './packages.ts';
 
 const sha256 = 'a'.repeat(64);
 

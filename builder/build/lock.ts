@@ -1,11 +1,13 @@
 import {readFile} from 'node:fs/promises';
 import {resolve} from 'node:path';
 import * as z from 'zod';
+import {parseJson} from '../folder.ts';
 import type {CompleteProfile} from '../profile/complete.ts';
 import {UserError} from '../run.ts';
 import type {PlacedAsset} from './assets.ts';
-import {digestOf, parseJson} from './cache.ts';
-import {type Index, openLocked, type Package, parseStanza} from './packages.ts';
+import {digestOf} from './cache.ts';
+import {type Index, openLocked} from './lists.ts';
+import {type Package, parseStanza} from './packages.ts';
 import {readField} from './pool-files.ts';
 
 const digest = z.string().regex(/^[0-9a-f]{64}$/);

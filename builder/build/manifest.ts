@@ -1,4 +1,3 @@
-import {run} from '../run.ts';
 import type {Package} from './packages.ts';
 
 /** What an artefact was made from; stands beside it as JSON. */
@@ -20,25 +19,10 @@ export interface Manifest {
 	assets: {embedded: readonly string[]; leftToMachine: readonly string[]};
 	/** Of a package that live-build fetched name and version are known. */
 	packages: (Pick<Package, 'name' | 'version'> & Partial<Pick<Package, 'architecture' | 'sha256'>>)[];
+	/** Versions of bringup, and of what it ran. */
 	tools: Record<string, string>;
 	/** Bytes of the parts. */
 	sizes: Record<string, number>;
 	/** Seconds of each stage of this run; a stage that the cache spared is not here. */
 	seconds: Record<string, number>;
-}
-
-/** The versions of the Debian packages that the build ran. */
-export async function readTools(): Promise<Record<string, string>> {
-	const names = ['mmdebstrap', 'squashfs-tools', 'xorriso', 'mtools', 'grub-common', 'apt', 'live-build'];
-	// A tool that was not installed as a package has no version here; dpkg-query then exits with 1 and still prints the others.
-	// biome-ignore lint/suspicious/noTemplateCurlyInString: dpkg-query's own syntax
-	const format = '${Package} ${Version}\n';
-	const output = await run(['dpkg-query', '--show', '--showformat', format, ...names]).catch(error =>
-		String(error.output ?? ''),
-	);
-	const tools = output
-		.split('\n')
-		.map(line => line.split(' '))
-		.filter(([name = '', version]) => names.includes(name) && version);
-	return Object.fromEntries([['node', process.version], ...tools]);
 }

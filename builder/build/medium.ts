@@ -61,7 +61,7 @@ export function listTopLayer(tree: FileTree, bundle: string, secrets: Secrets, b
 	files.set('usr/lib/bringup/firstboot.cjs', {content: bundle, mode: 0o755});
 	for (const [path, value] of secrets) files.set(path.slice(1), {content: `${value}\n`, mode: 0o600});
 	const binary = [...tree].filter(([path]) => path.startsWith(folders.binary));
-	const buildId = digestOf(['medium 1', base, [...files], binary]).slice(0, 16);
+	const buildId = digestOf(['medium', base, [...files], binary]).slice(0, 16);
 	files.set(buildIdPath.slice(1), {content: `${buildId}\n`, mode: 0o644});
 	return {files, buildId};
 }

@@ -1,26 +1,12 @@
 import {createHash} from 'node:crypto';
-import {readdir, readFile, stat, writeFile} from 'node:fs/promises';
 import {join} from 'node:path';
 import type {FalseFact} from '../../firstboot/facts/fact.ts';
 import {suggest} from '../profile/explain.ts';
 import {type Command, ProgramError, run, runLong, UserError} from '../run.ts';
-import {apt, type Debian, explainDownload, formatSource, formatSources, makeAptFolder, writeIfNew} from './apt.ts';
-import {parseJson} from './cache.ts';
+import {apt, explainDownload} from './apt.ts';
+import {type Index, type IndexOptions, trustLists} from './lists.ts';
+import {readOwn, writeOwn} from './mac.ts';
 import {fetchPoolFiles, readField} from './pool-files.ts';
-
-const maximumAge = 24 * 3600 * 1000;
-
-/** The archive's package lists, in a folder of our own: the workstation's apt is not touched. */
-export interface Index {
-	folder: string;
-	debian: Debian;
-	/** Of the signed release files: the same digest, the same archive. */
-	digest: string;
-	/** The newest release file's own date, in seconds since 1970; of a lock, the one that it pins. */
-	epoch: number;
-	/** Whether a lock says which packages, and not the archive's lists. */
-	locked?: boolean;
-}
 
 /** One package as the archive's signed index has it. */
 export interface Package {
@@ -36,82 +22,16 @@ export interface Package {
 	stanza: string;
 }
 
-export interface IndexOptions {
-	cache: string;
-	/** Ask the archive even if the lists are young. */
-	refresh?: boolean;
-	say: (line: string) => void;
-	signal?: AbortSignal | undefined;
-}
-
-async function readRelease(folder: string, count: number): Promise<{digest: string; epoch: number} | undefined> {
-	const lists = await readdir(join(folder, 'lists')).catch(() => []);
-	const names = lists.filter(name => name.endsWith('_InRelease')).sort();
-	if (names.length < count) return undefined;
-	const releases = await Promise.all(names.map(name => readFile(join(folder, 'lists', name), 'utf8')));
-	const dates = releases.map(text => Date.parse(/^Date: (.*)$/m.exec(text)?.[1] ?? ''));
-	const hash = createHash('sha256');
-	for (const text of releases) hash.update(text);
-	return {digest: hash.digest('hex'), epoch: Math.floor(Math.max(...dates) / 1000)};
-}
-
-async function updateLists(
-	index: Pick<Index, 'folder' | 'debian'>,
-	old: boolean,
-	{say, signal, refresh}: IndexOptions,
-): Promise<boolean> {
-	const {command, env} = apt(index, 'apt-get', 'update', '--quiet', '--error-on=any');
-	try {
-		await runLong(command, {env, signal});
-		return true;
-	} catch (error) {
-		if (!(error instanceof ProgramError) || signal?.aborted || !/^(E|Err):/m.test(error.output)) throw error;
-		if (!old || refresh) throw new UserError(explainDownload(error, index.debian.mirror), {cause: error});
-		say('the archive gives no new package lists; going on with those from before');
-		return false;
-	}
-}
-
-async function open(debian: Debian, sources: string, options: IndexOptions): Promise<Index> {
-	const count = sources.trimEnd().split('\n').length;
-	const folder = await makeAptFolder(debian, sources, options.cache);
-	const stamp = join(folder, 'checked');
-	const checked = await stat(stamp).catch(() => undefined);
-	const old = checked !== undefined && (await readRelease(folder, count)) !== undefined;
-	if (!old || options.refresh || Date.now() - checked.mtimeMs > maximumAge) {
-		if (await updateLists({folder, debian}, old, options)) await writeFile(stamp, '');
-	}
-	const release = await readRelease(folder, count);
-	if (!release)
-		throw new UserError(
-			`the archive at ${debian.mirror} gave no signed release file for ${debian.release}, its updates and its security updates`,
-		);
-	return {folder, debian, ...release};
-}
-
-/** Opens the package lists of the profile's Debian; asks the archive when they are older than a day. Throws a UserError when there are none to be had. */
-export async function openIndex(debian: Debian, options: IndexOptions): Promise<Index> {
-	return open(debian, formatSources(debian), options);
-}
-
-/** An index of what a lock pins: the archive's lists are not asked. */
-export async function openLocked(debian: Debian, digest: string, epoch: number, cache: string): Promise<Index> {
-	return {folder: await makeAptFolder(debian, formatSources(debian), cache), debian, digest, epoch, locked: true};
-}
-
-/** The same of debian-installer's own packages, which are in the release alone. */
-export async function openInstallerIndex(debian: Debian, options: IndexOptions): Promise<Index> {
-	return open(debian, formatSource(debian.mirror, debian.release, 'main/debian-installer'), options);
-}
-
 /** Every stanza of the lists. */
 export async function readStanzas(index: Index): Promise<string[]> {
+	await trustLists(index);
 	const {command, env} = apt(index, 'apt-cache', 'dumpavail');
 	return (await run(command, {env})).split('\n\n').filter(stanza => stanza.trim() !== '');
 }
 
 /** The stanza of the newest version of a package. */
 export async function readNewest(index: Index, name: string): Promise<string> {
+	await trustLists(index);
 	const {command, env} = apt(index, 'apt-cache', 'show', '--no-all-versions', name);
 	return (await run(command, {env})).trim();
 }
@@ -119,6 +39,7 @@ export async function readNewest(index: Index, name: string): Promise<string> {
 /** The names of debian.packages that the release does not have, as faults. */
 export async function checkPackages(index: Index, names: readonly string[]): Promise<FalseFact[]> {
 	if (names.length === 0) return [];
+	await trustLists(index);
 	const {command, env} = apt(index, 'apt-cache', 'pkgnames');
 	const known = (await run(command, {env})).split('\n');
 	const there = new Set(known);
@@ -144,6 +65,7 @@ export function parseStanza(stanza: string): Package {
 const everything = ['?essential', '?priority(required)', 'apt'];
 
 async function solve(index: Index, names: readonly string[]): Promise<Package[]> {
+	await trustLists(index);
 	// apt leaves out what is in its archive folder already, so here it gets one that is not there.
 	const all = [
 		'-o',
@@ -174,11 +96,10 @@ export async function resolvePackages(index: Index, names: readonly string[]): P
 		.digest('hex')
 		.slice(0, 16);
 	const path = join(index.folder, `solved-${key}.json`);
-	const solved = await readFile(path, 'utf8').catch(() => undefined);
-	const known = solved === undefined ? undefined : parseJson<Package[]>(solved);
+	const known = index.mac && (await readOwn<Package[]>(path, index.mac));
 	if (known) return known;
 	const packages = await solve(index, names);
-	await writeIfNew(path, JSON.stringify(packages));
+	if (index.mac) await writeOwn(path, packages, index.mac);
 	return packages;
 }
 
@@ -207,6 +128,7 @@ export async function downloadPackages(
 	options: IndexOptions,
 ): Promise<void> {
 	if (index.locked) return downloadLocked(index, packages, options);
+	await trustLists(index);
 	const exact = packages.map(({name, version}) => `${name}=${version}`);
 	const archives = join(options.cache, 'packages');
 	const command: Command = [

@@ -1,4 +1,4 @@
-import {readFile, writeFile} from 'node:fs/promises';
+import {writeFile} from 'node:fs/promises';
 import {join} from 'node:path';
 import type {CompleteProfile} from '../profile/complete.ts';
 import {ProfileError} from '../profile/faults.ts';
@@ -6,28 +6,25 @@ import {placeFacts} from '../profile/profile.ts';
 import type {Progress, Update} from '../progress.ts';
 import type {FileTree} from '../render/tree.ts';
 import {listImagePackages} from '../render/view.ts';
-import {type AssetLayer, fetchAssetLayer, type PlacedAsset} from './assets.ts';
+import {type AssetLayer, fetchAssets, makeAssetLayer, type PlacedAsset} from './assets.ts';
 import {buildBundle} from './bundle.ts';
-import {type CacheEntry, digestOf, discardEntry, fetchEntry} from './cache.ts';
+import {type CacheEntry, DamagedCache, digestOf, discardEntry, fetchEntry, readVerified} from './cache.ts';
 import type {Contents} from './iso.ts';
 import {buildLayer} from './layer.ts';
+import {type Index, type IndexOptions, openIndex} from './lists.ts';
 import {openLock, readLock} from './lock.ts';
-import {type Manifest, readTools} from './manifest.ts';
+import type {Mac} from './mac.ts';
+import {readMaker, readTools} from './maker.ts';
+import type {Manifest} from './manifest.ts';
 import {listTopLayer, type Secrets, type TopLayer} from './medium.ts';
-import {
-	checkPackages,
-	downloadPackages,
-	type Index,
-	type IndexOptions,
-	openIndex,
-	type Package,
-	resolvePackages,
-} from './packages.ts';
+import {checkPackages, downloadPackages, type Package, resolvePackages} from './packages.ts';
 import {checkUnits} from './quadlet.ts';
 import {buildRootfs, chooseMode, keyRootfs, type Mode} from './rootfs.ts';
 
 export interface PartsOptions {
 	cache: string;
+	/** This user's word for what he put into the cache. */
+	mac: Mac;
 	secrets: Secrets;
 	assets: readonly PlacedAsset[];
 	refresh: boolean;
@@ -63,7 +60,18 @@ export interface Parts {
 
 /** The programs that a build runs. */
 export const programs = [
-	...['apt-get', 'apt-cache', 'flock', 'setpriv', 'unshare', 'mmdebstrap', 'mksquashfs', 'unsquashfs'],
+	...[
+		'apt-get',
+		'apt-cache',
+		'apt-config',
+		'dpkg-query',
+		'flock',
+		'setpriv',
+		'unshare',
+		'mmdebstrap',
+		'mksquashfs',
+		'unsquashfs',
+	],
 	...['grub-mkimage', 'mformat', 'mmd', 'mcopy', 'xorriso', 'openssl'],
 ];
 
@@ -109,23 +117,23 @@ interface Ingredients {
 
 /** The packages of a profile's base: those of its lock, or those that the archive has now. */
 export async function resolveBase(profile: CompleteProfile, options: PartsOptions): Promise<Ingredients> {
-	const {progress, cache, signal, refresh} = options;
+	const {progress, cache, mac, signal, refresh} = options;
 	const names = listImagePackages(profile.fields);
 	const lock = await readLock(profile, options.assets);
 	const resolved = lock
 		? await openLock(lock, names, profile, cache)
-		: await resolveFromArchive(profile, names, {cache, refresh, say: progress.say, signal});
+		: await resolveFromArchive(profile, names, {cache, mac, refresh, say: progress.say, signal});
 	return {...resolved, names, dated: lock?.epoch ?? options.epoch};
 }
 
 /** The base of the medium: from the cache, or made. */
 async function fetchBase(profile: CompleteProfile, tree: FileTree, log: string, options: PartsOptions): Promise<Base> {
-	const {progress, cache, signal, refresh} = options;
-	const indexOptions = {cache, refresh, say: progress.say, signal};
+	const {progress, cache, mac, signal, refresh} = options;
+	const indexOptions = {cache, mac, refresh, say: progress.say, signal};
 	const {index, names, packages, dated} = await resolveBase(profile, options);
-	const key = keyRootfs(index, names, packages, tree, dated);
+	const key = keyRootfs(index, names, packages, tree, [dated, await readMaker()]);
 	const epoch = dated ?? index.epoch;
-	const {entry} = await fetchEntry(join(cache, 'base', key), async folder => {
+	const {entry} = await fetchEntry(join(cache, 'base', key), mac, async folder => {
 		await progress.stage('packages', async update => {
 			await downloadPackages(index, packages, indexOptions);
 			update(`${packages.length} packages, ${(packages.reduce((sum, {size}) => sum + size, 0) / 1e6).toFixed(0)} MB`);
@@ -138,13 +146,16 @@ async function fetchBase(profile: CompleteProfile, tree: FileTree, log: string, 
 			await writeFile(join(folder, 'origin.json'), JSON.stringify({mode, epoch} satisfies Origin));
 		});
 	});
-	await checkUnits(profile, join(entry.folder, '10-base.squashfs'));
-	const origin = JSON.parse(await readFile(join(entry.folder, 'origin.json'), 'utf8')) as Origin;
+	const read = async () => {
+		await checkUnits(profile, entry);
+		return JSON.parse(String(await readVerified(entry, 'origin.json'))) as Origin;
+	};
+	const origin = await read().catch(async error => {
+		if (error instanceof DamagedCache) await discardEntry(entry.folder);
+		throw error;
+	});
 	return {entry, index, packages, key, ...origin};
 }
-
-/** The cache does not hold what was put there. */
-class DamagedCache extends Error {}
 
 /** Throws when a byte of the parts in the cache is not what it was; usePart makes them anew then. */
 export async function verifyParts({base, assets}: Parts): Promise<void> {
@@ -163,10 +174,18 @@ export async function useParts<T>(
 	const {progress, secrets} = options;
 	const bundle = await buildBundle();
 	const once = async (): Promise<T> => {
-		const base = await fetchBase(profile, tree, log, options);
 		const {proxy, lock} = profile.fields.debian;
-		const given = {...options, proxy, locked: lock !== undefined, say: progress.say};
-		const assets = await fetchAssetLayer(options.assets, base.epoch, given);
+		// What one of the two throws ends the other.
+		const failed = new AbortController();
+		const signal = AbortSignal.any([options.signal, failed.signal]);
+		const given = {...options, signal, proxy, locked: lock !== undefined, say: progress.say};
+		const both = [fetchBase(profile, tree, log, {...options, signal}), fetchAssets(options.assets, given)] as const;
+		const [base, found] = await Promise.all(both).catch(async error => {
+			failed.abort();
+			await Promise.allSettled(both);
+			throw error;
+		});
+		const assets = await makeAssetLayer(options.assets, found, base.epoch, given);
 		const inputs = [base.key, base.epoch, profile.fields.machine.firmware, assets.embedded];
 		const top = listTopLayer(tree, bundle, secrets, inputs);
 		return use({profile, tree, base, assets, top}).catch(async error => {
@@ -215,7 +234,7 @@ export async function describe(
 			...Object.fromEntries([...tree].map(([path, {content}]) => [path, digestOf(content)])),
 			bundle: digestOf(top.files.get('usr/lib/bringup/firstboot.cjs')?.content),
 		},
-		assets: {embedded: assets.embedded, leftToMachine: assets.left},
+		assets: {embedded: assets.embedded, leftToMachine: assets.left.map(({url}) => url)},
 		packages: base.packages.map(({name, version, architecture, sha256}) => ({name, version, architecture, sha256})),
 		tools: await readTools(),
 		sizes: Object.fromEntries(parts),

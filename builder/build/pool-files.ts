@@ -2,8 +2,9 @@ import {rename, stat} from 'node:fs/promises';
 import {basename, join} from 'node:path';
 import {withFolder} from '../folder.ts';
 import {ProgramError, runLong} from '../run.ts';
+import {giveToApt} from './apt.ts';
 import {digestFile} from './cache.ts';
-import type {Index} from './packages.ts';
+import type {Index} from './lists.ts';
 
 /** A file of the archive's pool. */
 export interface PoolFile {
@@ -41,6 +42,7 @@ export async function fetchPoolFiles<File extends PoolFile>(
 	const base = mirror.replace(/\/$/, '');
 	// A folder of its own: process ids of two containers are the same.
 	return withFolder(join(cache, 'packages'), async work => {
+		await giveToApt(work);
 		const parts = missing.map((wanted, position) => ({wanted, path: join(work, String(position))}));
 		const triples = parts.flatMap(({wanted, path}) => [
 			`${base}/${wanted.file}`,

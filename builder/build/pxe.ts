@@ -5,6 +5,7 @@ import type {CompleteProfile} from '../profile/complete.ts';
 import {type FileTree, folders} from '../render/tree.ts';
 import {makeView} from '../render/view.ts';
 import {checkPrograms, run, runLong, UserError} from '../run.ts';
+import {tellLeft} from './assets.ts';
 import {digestFile} from './cache.ts';
 import type {Contents} from './iso.ts';
 import type {Manifest} from './manifest.ts';
@@ -164,14 +165,15 @@ export async function buildPxe(profile: CompleteProfile, tree: FileTree, options
 	await mkdir(dirname(out), {recursive: true});
 	const log = `${out}.log`;
 	await rm(log, {force: true});
-	return useParts(profile, tree, log, options, parts =>
-		placeTree(options, async (folder, work) => {
+	return useParts(profile, tree, log, options, parts => {
+		tellLeft(parts.assets, progress.say);
+		return placeTree(options, async (folder, work) => {
 			const written = await progress.stage('tree', async update => {
 				const [description] = await Promise.all([writeFiles(parts, folder, work), verifyParts(parts)]);
 				update(`${(description.layers.reduce((sum, {size}) => sum + size, 0) / 1e6).toFixed(0)} MB of layers`);
 				return description;
 			});
 			return {written, describe: artefact => describe(parts, progress, artefact)};
-		}),
-	);
+		});
+	});
 }

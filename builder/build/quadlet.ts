@@ -1,5 +1,5 @@
 import {mkdir, writeFile} from 'node:fs/promises';
-import {join} from 'node:path';
+import {basename, join} from 'node:path';
 import type {FalseFact} from '../../firstboot/facts/fact.ts';
 import {type ContainerUser, formatUnits} from '../../firstboot/sequence.ts';
 import {withFolder} from '../folder.ts';
@@ -7,23 +7,29 @@ import type {CompleteProfile} from '../profile/complete.ts';
 import {ProfileError} from '../profile/faults.ts';
 import {placeFacts} from '../profile/profile.ts';
 import {type Command, ProgramError, run} from '../run.ts';
+import {type CacheEntry, readVerified} from './cache.ts';
 
-const generator = 'usr/libexec/podman/quadlet';
-const libraries = 'usr/lib/x86_64-linux-gnu';
+const folder = 'usr/lib/x86_64-linux-gnu';
 
-/** The generator of the machine's podman, run with the machine's C library: this workstation's may be older. */
-async function extractGenerator(base: string, root: string): Promise<Command> {
-	const loader = `${libraries}/ld-linux-x86-64.so.2`;
-	const wanted = [generator, loader, ...['libc.so.6', 'libresolv.so.2'].map(name => `${libraries}/${name}`)];
-	await run(['unsquashfs', '-no-progress', '-no-xattrs', '-force', '-dest', root, base, ...wanted]);
-	const program = ['--library-path', join(root, libraries), join(root, generator)];
-	return [join(root, loader), ...program, '-dryrun', '-user'];
+/** The generator of the machine's podman, and what it needs of the machine's C library: this workstation's may be older. */
+export const generatorFiles = [
+	'usr/libexec/podman/quadlet',
+	...['ld-linux-x86-64.so.2', 'libc.so.6', 'libresolv.so.2'].map(name => `${folder}/${name}`),
+];
+
+/** Takes the generator out of the base, each file checked before anything of it is run. */
+async function extractGenerator(base: CacheEntry, root: string): Promise<Command> {
+	await mkdir(root, {recursive: true});
+	for (const name of generatorFiles.map(path => basename(path)))
+		await writeFile(join(root, name), await readVerified(base, name), {mode: 0o755});
+	const program = ['--library-path', root, join(root, 'quadlet'), '-dryrun', '-user'];
+	return [join(root, 'ld-linux-x86-64.so.2'), ...program];
 }
 
 /** What the generator has to say of each file, by file; what it does not say of a file stands under ''. */
-function parseFaults(output: string, folder: string): [file: string, message: string][] {
+function parseFaults(output: string, own: string): [file: string, message: string][] {
 	const lines = output
-		.replaceAll(`${folder}/`, '')
+		.replaceAll(`${own}/`, '')
 		.split('\n')
 		.map(line => line.replace(/^quadlet-generator\[\d+\]: /, ''));
 	const faults = lines.flatMap((line): [string, string][] => {
@@ -35,7 +41,7 @@ function parseFaults(output: string, folder: string): [file: string, message: st
 
 /** What the Quadlet generator in the base of the medium refuses of the users' units. Throws when it cannot be run. */
 export async function checkQuadlets(
-	base: string,
+	base: CacheEntry,
 	users: Readonly<Record<string, ContainerUser>>,
 	work: string,
 ): Promise<FalseFact[]> {
@@ -43,15 +49,15 @@ export async function checkQuadlets(
 	await run([...command, '-version']);
 	const faults: FalseFact[] = [];
 	for (const [name, user] of Object.entries(users)) {
-		const folder = join(work, 'quadlets', name);
-		await mkdir(folder, {recursive: true});
-		for (const [file, text] of formatUnits(user)) await writeFile(join(folder, file), text);
+		const own = join(work, 'quadlets', name);
+		await mkdir(own, {recursive: true});
+		for (const [file, text] of formatUnits(user)) await writeFile(join(own, file), text);
 		try {
-			await run(command, {env: {QUADLET_UNIT_DIRS: folder}});
+			await run(command, {env: {QUADLET_UNIT_DIRS: own}});
 		} catch (error) {
 			if (!(error instanceof ProgramError)) throw error;
 			const path = ['containers', 'users', name, 'units'];
-			for (const [file, message] of parseFaults(error.output, folder))
+			for (const [file, message] of parseFaults(error.output, own))
 				faults.push({path: file === '' ? path : [...path, file], message: `Quadlet refuses it: ${message}`});
 		}
 	}
@@ -59,7 +65,7 @@ export async function checkQuadlets(
 }
 
 /** Has the podman of the base read the Quadlet units that the machine will get. Throws a ProfileError with all that it refuses. */
-export async function checkUnits({fields, source}: CompleteProfile, base: string): Promise<void> {
+export async function checkUnits({fields, source}: CompleteProfile, base: CacheEntry): Promise<void> {
 	const {containers} = fields;
 	if (!containers) return;
 	const faults = await withFolder('/var/tmp', work => checkQuadlets(base, containers.users, work));

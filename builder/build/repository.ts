@@ -2,7 +2,8 @@ import {createHash} from 'node:crypto';
 import {mkdir, readFile, rm, writeFile} from 'node:fs/promises';
 import {join} from 'node:path';
 import {UserError} from '../run.ts';
-import {downloadPackages, type Index, type IndexOptions, type Package} from './packages.ts';
+import type {Index, IndexOptions} from './lists.ts';
+import {downloadPackages, type Package} from './packages.ts';
 
 const sha256 = (data: Buffer | string) => createHash('sha256').update(data).digest('hex');
 

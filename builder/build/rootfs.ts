@@ -1,12 +1,14 @@
 import {copyFile, mkdir, readdir, readFile, rm, writeFile} from 'node:fs/promises';
-import {join} from 'node:path';
+import {basename, join} from 'node:path';
 import {withFolder} from '../folder.ts';
 import {type FileTree, folders} from '../render/tree.ts';
 import {type Command, ProgramError, pipe, run, runLong, UserError} from '../run.ts';
 import {bootSources, makeBootFiles} from './boot-files.ts';
 import {digestOf, findWorkFolder} from './cache.ts';
 import {packCommand} from './layer.ts';
-import type {Index, IndexOptions, Package} from './packages.ts';
+import type {Index, IndexOptions} from './lists.ts';
+import type {Package} from './packages.ts';
+import {generatorFiles} from './quadlet.ts';
 import {makeRepository} from './repository.ts';
 
 /** How mmdebstrap becomes root inside the image. */
@@ -44,19 +46,16 @@ function listHooks(tree: FileTree): [name: string, content: string][] {
 		.map(([path, {content}]) => [path.slice(folders.hooks.length), content]);
 }
 
-/** What makes two root file systems the same: the release, every package by digest, and the hooks. Not the profile's name. */
+/** What makes two root file systems the same: the release, every package by digest, the hooks, and `made`: when, and by which tools. Not the profile's name. */
 export function keyRootfs(
 	index: Index,
 	names: readonly string[],
 	packages: readonly Package[],
 	tree: FileTree,
-	epoch: number | undefined,
+	made: unknown,
 ): string {
 	const contents = packages.map(({file, sha256}) => `${file} ${sha256}`).sort();
-	return digestOf(['rootfs 5', packOptions, index.debian.release, names, contents, listHooks(tree), epoch]).slice(
-		0,
-		32,
-	);
+	return digestOf(['rootfs', index.debian.release, names, contents, listHooks(tree), made]).slice(0, 32);
 }
 
 /** zstd at level 3 packs in seconds what level 15 packs in two minutes, for a tenth more size. */
@@ -128,7 +127,8 @@ async function extractBootFiles(
 	epoch: number,
 ): Promise<void> {
 	const root = join(work, 'boot');
-	const wanted = [...bootSources, 'boot', 'var/lib/dpkg/status'];
+	const generator = packages.some(({name}) => name === 'podman') ? generatorFiles : [];
+	const wanted = [...bootSources, 'boot', 'var/lib/dpkg/status', ...generator];
 	await run(['unsquashfs', '-no-progress', '-no-xattrs', '-dest', root, squashfs, ...wanted]);
 	await checkInstalled(join(root, 'var/lib/dpkg/status'), packages);
 	const inBoot = await readdir(join(root, 'boot'));
@@ -142,6 +142,7 @@ async function extractBootFiles(
 		await copyFile(join(root, 'boot', found[0] as string), join(folder, name));
 	}
 	await makeBootFiles(root, folder, epoch);
+	for (const path of generator) await copyFile(join(root, path), join(folder, basename(path)));
 }
 
 /**

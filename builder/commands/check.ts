@@ -1,6 +1,6 @@
 import {resolve} from 'node:path';
 import {parseArgs} from 'node:util';
-import {findCacheFolder} from '../paths.ts';
+import {findCacheFolder, findCacheKey} from '../paths.ts';
 import {noteMirror} from '../profile/complete.ts';
 import {ProfileError} from '../profile/faults.ts';
 import {placeFacts} from '../profile/profile.ts';
@@ -13,7 +13,7 @@ export const check: CliCommand = {
   --profile NAME   a name in ./profiles or shipped with bringup, or a path
   --offline        leave out what needs the archive's package lists: whether debian.packages exist
   --refresh        ask the archive for new package lists first
-  --cache DIR      where downloads and finished bases are kept (default: $XDG_CACHE_HOME/bringup)
+  --cache DIR      where downloads and finished bases are kept (default: $XDG_CACHE_HOME/bringup; of root: /var/cache/bringup)
 
 Exit code 0: no fault. 2: faults, each with file:line:column.
 `,
@@ -30,11 +30,16 @@ Exit code 0: no fault. 2: faults, each with file:line:column.
 		const {profile, needsKey} = await load(values.profile, surroundings);
 		const {debian} = profile.fields;
 		if (!values.offline) {
-			const {checkPackages, openIndex} = await import('../build/packages.ts');
+			const [{checkPackages}, {openIndex}, {openMac}] = await Promise.all([
+				import('../build/packages.ts'),
+				import('../build/lists.ts'),
+				import('../build/mac.ts'),
+			]);
 			const say = (line: string) => void surroundings.err.write(`${line}\n`);
 			const cache = resolve(values.cache ?? findCacheFolder(surroundings.environment));
 			const index = await openIndex(debian, {
 				cache,
+				mac: await openMac(findCacheKey(surroundings.environment)),
 				refresh: values.refresh ?? false,
 				say,
 				signal: surroundings.signal,

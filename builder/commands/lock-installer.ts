@@ -1,8 +1,9 @@
 import {resolve} from 'node:path';
 import {parseArgs} from 'node:util';
 import {resolveInstaller} from '../build/installer/lock.ts';
+import {openMac} from '../build/mac.ts';
 import {withFolder, writeWhole} from '../folder.ts';
-import {findCacheFolder} from '../paths.ts';
+import {findCacheFolder, findCacheKey} from '../paths.ts';
 import {makeProgress} from '../progress.ts';
 import {checkPrograms, UsageError} from '../run.ts';
 import {type CliCommand, load} from './command.ts';
@@ -50,9 +51,10 @@ when the mirror has them all; what Debian's signed index does not know is said, 
 		const out = resolve(values.out ?? `installer-${debian.release}.lock.json`);
 		const {say} = makeProgress(surroundings.err, false);
 		const cache = resolve(values.cache ?? findCacheFolder(environment));
+		const mac = await openMac(findCacheKey(environment));
 		const wishes = {netboot: values.netboot, udebs: readVersions(values.udeb ?? [])};
 		const lock = await withFolder(cache, work =>
-			resolveInstaller(debian, wishes, work, {cache, refresh: values.refresh ?? false, say, signal}),
+			resolveInstaller(debian, wishes, work, {cache, mac, refresh: values.refresh ?? false, say, signal}),
 		);
 		await writeWhole(out, `${JSON.stringify(lock, undefined, '\t')}\n`);
 		say(`${out}: ${lock.netboot.file.replace(/^.*\//, '')}, ${lock.udebs.length} udebs`);

@@ -2,9 +2,10 @@ import {dirname, join, resolve} from 'node:path';
 import {parseArgs} from 'node:util';
 import {formatDifference, listDifference} from '../build/difference.ts';
 import {listLocked, makeLock, readLock} from '../build/lock.ts';
+import {openMac} from '../build/mac.ts';
 import {resolveFromArchive} from '../build/parts.ts';
 import {writeWhole} from '../folder.ts';
-import {findCacheFolder} from '../paths.ts';
+import {findCacheFolder, findCacheKey} from '../paths.ts';
 import {makeProgress} from '../progress.ts';
 import {listImagePackages} from '../render/view.ts';
 import {checkPrograms} from '../run.ts';
@@ -17,7 +18,7 @@ export const lock: CliCommand = {
   --profile NAME   a name in ./profiles or shipped with bringup, or a path
   --out FILE       default: the lock that the profile names, or NAME.lock.json beside the profile; name it there:
                    debian: {lock: NAME.lock.json}
-  --cache DIR      where downloads are kept (default: $XDG_CACHE_HOME/bringup)
+  --cache DIR      where downloads are kept (default: $XDG_CACHE_HOME/bringup; of root: /var/cache/bringup)
 
 Asks the archive, and writes name, version, digest and size of every package, the digests of the assets, and the date
 of all files. A build from a lock by the same tools is the same to the byte, whenever it is made. The installed machine is
@@ -35,9 +36,10 @@ not bound by it: its updates come from Debian as ever. What differs from the loc
 		const out = resolve(values.out ?? place ?? join(dirname(profile.path), `${profile.name}.lock.json`));
 		const {say} = makeProgress(surroundings.err, values.quiet ?? false);
 		const cache = resolve(values.cache ?? findCacheFolder(environment));
+		const mac = await openMac(findCacheKey(environment));
 		const names = listImagePackages(profile.fields);
 		const before = place === out ? await readLock(profile, []).catch(() => undefined) : undefined;
-		const {index, packages} = await resolveFromArchive(profile, names, {cache, refresh: true, say, signal});
+		const {index, packages} = await resolveFromArchive(profile, names, {cache, mac, refresh: true, say, signal});
 		const after = makeLock(index, names, packages, assets);
 		await writeWhole(out, `${JSON.stringify(after, undefined, '\t')}\n`);
 		for (const line of before ? formatDifference(listDifference(listLocked(before), packages)) : []) say(line);

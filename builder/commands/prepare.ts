@@ -1,7 +1,8 @@
 import {resolve} from 'node:path';
 import {fetchMembers, listMembers} from '../build/cluster.ts';
+import {openMac} from '../build/mac.ts';
 import type {PartsOptions} from '../build/parts.ts';
-import {findCacheFolder, findClustersFolder} from '../paths.ts';
+import {findCacheFolder, findCacheKey, findClustersFolder} from '../paths.ts';
 import {type CompleteProfile, noteMirror} from '../profile/complete.ts';
 import type {Progress} from '../progress.ts';
 import {UsageError} from '../run.ts';
@@ -20,7 +21,7 @@ export const buildOptions = {
 } as const;
 
 export const buildHelp = `  --refresh        ask the archive for new package lists first; else they are renewed when a day old
-  --cache DIR      where downloads and finished bases are kept (default: $XDG_CACHE_HOME/bringup)
+  --cache DIR      where downloads and finished bases are kept (default: $XDG_CACHE_HOME/bringup; of root: /var/cache/bringup)
   --quiet          say only what went wrong
   --new-recovery-code   make a new code for the console; without it, one is made at a profile's first build and told once
 
@@ -75,6 +76,7 @@ export async function prepareBuild(
 	const recovery = await prepareRecovery(profile, secrets, given['new-recovery-code'] ?? false, surroundings);
 	const options = {
 		cache: resolve(given.cache ?? findCacheFolder(environment)),
+		mac: await openMac(findCacheKey(environment)),
 		secrets: recovery.secrets,
 		assets,
 		refresh: given.refresh ?? false,

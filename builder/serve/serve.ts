@@ -93,7 +93,7 @@ async function readTrees(folders: readonly string[]): Promise<Map<string, Placed
 export async function serve(options: ServeOptions): Promise<void> {
 	const {link, port, leases, signal, board} = options;
 	const say = (line: string) => board.say(line);
-	await checkPrograms(['dnsmasq', 'mksquashfs'], options.searchPath);
+	await checkPrograms(['dnsmasq', 'ip', 'mksquashfs'], options.searchPath);
 	const trees = await readTrees(options.trees);
 	const machines = await loadMachines(options.machines, [...trees.keys()]);
 	const place = await findPlace(link);

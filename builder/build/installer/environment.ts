@@ -133,7 +133,7 @@ async function mergeUsr(folder: string): Promise<void> {
 }
 
 /** What else than its packages makes an environment what it is. */
-export const environmentRecipe = ['environment 1', programs];
+export const environmentRecipe = ['environment', programs];
 
 /** Where the small root file system is in the initramfs. */
 export const smallRoot = 'usr/lib/bringup/root';

@@ -3,11 +3,12 @@ import {join} from 'node:path';
 import type {CompleteProfile} from '../../profile/complete.ts';
 import {type FileTree, folders, writeTree} from '../../render/tree.ts';
 import {checkPrograms, run, UserError} from '../../run.ts';
+import {tellLeft} from '../assets.ts';
 import {type BuildOptions, type Medium, makeOnce, writeMedium} from '../build.ts';
 import {digestOf, discardEntry} from '../cache.ts';
 import type {Contents} from '../iso.ts';
 import {packFiles} from '../layer.ts';
-import {readTools} from '../manifest.ts';
+import {readTools} from '../maker.ts';
 import type {PartsOptions} from '../parts.ts';
 import {smallRoot} from './environment.ts';
 import {appendFiles} from './initramfs.ts';
@@ -15,7 +16,20 @@ import {gatherInstaller, type InstallerParts} from './parts.ts';
 
 /** The programs that building a medium of debian-installer runs. */
 export const installerPrograms = [
-	...['apt-get', 'apt-cache', 'flock', 'setpriv', 'dpkg-deb', 'tar', 'cpio', 'find', 'touch'],
+	...[
+		'apt-get',
+		'apt-cache',
+		'apt-config',
+		'dpkg-query',
+		'flock',
+		'setpriv',
+		'dpkg-deb',
+		'mksquashfs',
+		'tar',
+		'cpio',
+		'find',
+		'touch',
+	],
 	...['grub-mkimage', 'mformat', 'mmd', 'mcopy', 'xorriso', 'openssl'],
 ];
 
@@ -110,7 +124,7 @@ export async function describeInstaller(
 			...Object.fromEntries([...tree].map(([path, {content}]) => [path, digestOf(content)])),
 			bundle: digestOf(top.files.get('usr/lib/bringup/firstboot.cjs')?.content),
 		},
-		assets: {embedded: [...assets.keys()], leftToMachine: left},
+		assets: {embedded: [...assets.keys()], leftToMachine: left.map(({url}) => url)},
 		packages: packages.map(({name, version, architecture, sha256}) => ({name, version, architecture, sha256})),
 		tools: await readTools(),
 		sizes: {},
@@ -143,5 +157,8 @@ export async function buildInstallerIso(
 		verify: () => checkEnvironment(parts),
 		describe: artefact => describeInstaller(parts, options, artefact),
 	};
-	return makeOnce(options, parts.top.buildId, () => writeMedium(medium, log, options));
+	return makeOnce(options, parts.top.buildId, async () => {
+		tellLeft(parts, options.progress.say);
+		await writeMedium(medium, log, options);
+	});
 }

@@ -6,7 +6,8 @@ import {createGunzip} from 'node:zlib';
 import * as z from 'zod';
 import {pipe, run, UserError} from '../../run.ts';
 import {digestFile} from '../cache.ts';
-import {type Index, type IndexOptions, openIndex, openInstallerIndex, readNewest, readStanzas} from '../packages.ts';
+import {type Index, type IndexOptions, openIndex, openInstallerIndex} from '../lists.ts';
+import {readNewest, readStanzas} from '../packages.ts';
 import {fetchPoolFiles, poolPath, readField} from '../pool-files.ts';
 import {chooseUdebs, type Present, readPresent} from './udebs.ts';
 

@@ -3,6 +3,7 @@ import {dirname, join} from 'node:path';
 import type {CompleteProfile} from '../../profile/complete.ts';
 import type {FileTree} from '../../render/tree.ts';
 import {checkPrograms} from '../../run.ts';
+import {tellLeft} from '../assets.ts';
 import {copyInto, describeTree, type NetbootTree, networkWords, type PxeOptions, placeTree, writeBoot} from '../pxe.ts';
 import {
 	checkEnvironment,
@@ -25,6 +26,7 @@ export async function buildInstallerPxe(
 	await mkdir(dirname(out), {recursive: true});
 	await rm(`${out}.log`, {force: true});
 	const parts = await gatherInstaller(profile, tree, options);
+	tellLeft(parts, progress.say);
 	return placeTree(options, async (folder, work) => {
 		const written = await progress.stage('tree', async update => {
 			const contents = await listPoolFiles(parts, work);

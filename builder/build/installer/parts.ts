@@ -7,11 +7,13 @@ import {placeFacts} from '../../profile/profile.ts';
 import {type FileTree, folders} from '../../render/tree.ts';
 import {listInstallerPackages} from '../../render/view.ts';
 import {UserError} from '../../run.ts';
-import {fetchAssets} from '../assets.ts';
+import {checkAssets, fetchAssets, type LeftAsset} from '../assets.ts';
 import {buildBundle} from '../bundle.ts';
 import {type CacheEntry, digestOf, fetchEntry} from '../cache.ts';
+import {type Index, openIndex} from '../lists.ts';
+import {readMaker} from '../maker.ts';
 import {listTopLayer, type TopLayer} from '../medium.ts';
-import {checkPackages, downloadPackages, type Index, openIndex, type Package, resolvePackages} from '../packages.ts';
+import {checkPackages, downloadPackages, type Package, resolvePackages} from '../packages.ts';
 import type {PartsOptions} from '../parts.ts';
 import {checkFiles} from '../repository.ts';
 import {environmentPackages, environmentRecipe, makeEnvironment} from './environment.ts';
@@ -43,7 +45,7 @@ export interface InstallerParts {
 	pool: Pool;
 	/** Files by digest. */
 	assets: ReadonlyMap<string, string>;
-	left: readonly string[];
+	left: readonly LeftAsset[];
 	top: TopLayer;
 	epoch: number;
 }
@@ -86,8 +88,8 @@ export async function gatherInstaller(
 	tree: FileTree,
 	options: PartsOptions,
 ): Promise<InstallerParts> {
-	const {cache, refresh, progress, signal} = options;
-	const indexOptions = {cache, refresh, say: progress.say, signal};
+	const {cache, mac, refresh, progress, signal} = options;
+	const indexOptions = {cache, mac, refresh, say: progress.say, signal};
 	const {debian} = profile.fields;
 	const index = await openIndex(debian, indexOptions);
 	const sets = await resolvePool(profile, index);
@@ -111,22 +113,25 @@ export async function gatherInstaller(
 		}
 		update(`${packages.length} packages, ${(packages.reduce((sum, {size}) => sum + size, 0) / 1e6).toFixed(0)} MB`);
 	});
-	const key = digestOf([environmentRecipe, lock, own.map(({sha256}) => sha256), options.epoch]).slice(0, 32);
+	const key = digestOf([
+		environmentRecipe,
+		lock,
+		own.map(({sha256}) => sha256),
+		options.epoch,
+		await readMaker(),
+	]).slice(0, 32);
 	// The date of the first that was made stays: a newer list of the same packages makes no other medium.
-	const {entry: environment} = await fetchEntry(join(cache, 'installer', key), async folder => {
+	const {entry: environment} = await fetchEntry(join(cache, 'installer', key), mac, async folder => {
 		const epoch = options.epoch ?? index.epoch;
 		await progress.stage('initramfs', () => makeEnvironment(lock, own, folder, {cache, epoch}));
 		await writeFile(join(folder, 'epoch'), String(epoch));
 	});
 	const epoch = Number(await readFile(join(environment.folder, 'epoch'), 'utf8'));
 	await checkPreseed(tree, environment.folder);
-	const {files: assets, left} = await fetchAssets(options.assets, {
-		cache,
-		proxy: debian.proxy,
-		locked: debian.lock !== undefined,
-		say: progress.say,
-		signal,
-	});
+	const given = {...indexOptions, proxy: debian.proxy, locked: debian.lock !== undefined, signal};
+	const found = await fetchAssets(options.assets, given);
+	await checkAssets(options.assets, found, given);
+	const {files: assets, left} = found;
 	const pool = makePool(debian.release, packages, lock.udebs, {cache, epoch});
 	const {firmware} = profile.fields.machine;
 	const inputs = [
