@@ -122,6 +122,11 @@ export async function planFile(
 	return (await probe.read(path)) === content ? [] : [{do: 'write', path, content, mode, why}];
 }
 
+/** The step that removes a file of bringup's own, or none where it is gone. */
+export async function planNoFile(probe: Probe, path: string, why: string): Promise<Step[]> {
+	return (await probe.read(path)) === undefined ? [] : [{do: 'run', command: ['rm', '--force', path], why}];
+}
+
 /** Every unit that systemd has loaded; and the links by which units start at boot. Asked once for all units: of one it costs as much. */
 export const listUnits: Command = ['systemctl', 'list-units', '--all', '--plain', '--no-legend', '--full'];
 export const listEnabled: Command = ['find', '/etc/systemd/system', '-mindepth', '2', '-type', 'l', '-printf', '%f\n'];

@@ -1,4 +1,15 @@
 import * as z from 'zod';
+import {
+	formatMade,
+	keysFolder,
+	type Made,
+	planMade,
+	planNoGroups,
+	planOpen,
+	planShut,
+	readDatabase,
+	readMade,
+} from './accounts.ts';
 import {type Probe, planFile, type Step, secret, secretPath} from './phase.ts';
 
 /** What useradd takes for a name. */
@@ -46,20 +57,22 @@ export const identitySchema = z
 		users: z
 			.array(userSchema)
 			.default([])
-			.describe('who may log in, over SSH and by key only; in a golden image, whoever may into each of its clones'),
+			.describe(
+				'who may log in, over SSH and by key only; in a golden image, whoever may into each of its clones. Who is taken out of the profile is shut out: keys, sudo and password go, the account and its home stay',
+			),
 	})
 	.describe('Who the machine is, and who may log in.');
 
 export type User = z.output<typeof userSchema>;
 
-async function list(probe: Probe, database: 'passwd' | 'group' | 'shadow'): Promise<string[][]> {
-	const text = await probe.read(`/etc/${database}`);
-	if (text === undefined) throw new Error(`/etc/${database} is missing`);
-	return text.split('\n').map(line => line.split(':'));
-}
+/** The groups that a user is given. */
+const listGroups = (user: User) => [...(user.sudo ? ['sudo'] : []), ...user.groups];
 
-function planGroups(user: User, groups: readonly string[][]): Step[] {
-	const wanted = [...(user.sudo ? ['sudo'] : []), ...user.groups];
+/** Into the groups of the profile, and out of those that an earlier one gave; without `sudo` out of that group, whoever gave it. */
+function planGroups(user: User, given: readonly string[], groups: readonly string[][]): Step[] {
+	const wanted = listGroups(user);
+	const unwanted = [...new Set([...(user.sudo ? [] : ['sudo']), ...given])].filter(name => !wanted.includes(name));
+	const out = planNoGroups(user.name, unwanted, groups);
 	const missing = wanted.filter(
 		name =>
 			!groups
@@ -67,17 +80,22 @@ function planGroups(user: User, groups: readonly string[][]): Step[] {
 				?.split(',')
 				.includes(user.name),
 	);
-	if (missing.length === 0) return [];
+	if (missing.length === 0) return out;
 	const command = ['usermod', '--append', '--groups', missing.join(','), user.name] as const;
-	return [{do: 'run', command, why: `put ${user.name} into ${missing.join(', ')}`}];
+	return [{do: 'run', command, why: `put ${user.name} into ${missing.join(', ')}`}, ...out];
 }
 
-async function planPassword(user: User, shadow: readonly string[][], probe: Probe): Promise<Step[]> {
-	if (!user.password) return [];
+async function planPassword(user: User, given: boolean, shadow: readonly string[][], probe: Probe): Promise<Step[]> {
+	const found = shadow.find(([name]) => name === user.name)?.[1];
+	if (!user.password) {
+		if (!given || found === undefined || found === '*') return [];
+		const command = ['usermod', '--password', '*', user.name] as const;
+		return [{do: 'run', command, why: `remove the console password of ${user.name}`}];
+	}
 	const path = secretPath(user.password);
 	const hash = (await probe.read(path))?.trim();
 	if (!hash) throw new Error(`the password hash of ${user.name} is not in ${path}; build the medium again`);
-	if (shadow.find(([name]) => name === user.name)?.[1] === hash) return [];
+	if (found === hash) return [];
 	return [
 		{
 			do: 'run',
@@ -88,11 +106,11 @@ async function planPassword(user: User, shadow: readonly string[][], probe: Prob
 	];
 }
 
-async function planAccount(user: User, probe: Probe): Promise<Step[]> {
+async function planAccount(user: User, made: Made[string] | undefined, probe: Probe): Promise<Step[]> {
 	const [passwd, group, shadow] = await Promise.all([
-		list(probe, 'passwd'),
-		list(probe, 'group'),
-		list(probe, 'shadow'),
+		readDatabase(probe, 'passwd'),
+		readDatabase(probe, 'group'),
+		readDatabase(probe, 'shadow'),
 	]);
 	const account = passwd.find(([name]) => name === user.name);
 	const steps: Step[] = [];
@@ -107,19 +125,21 @@ async function planAccount(user: User, probe: Probe): Promise<Step[]> {
 			steps.push({do: 'run', command: ['mkhomedir_helper', user.name], why: `make the home of ${user.name}`});
 		}
 	}
-	return [...steps, ...planGroups(user, group), ...(await planPassword(user, shadow, probe))];
+	const {groups = [], password = false, shut = false} = made ?? {};
+	if (shut) steps.push(...planOpen(user.name, shadow));
+	return [...steps, ...planGroups(user, groups, group), ...(await planPassword(user, password, shadow, probe))];
 }
 
 async function planKeys(user: User, probe: Probe): Promise<Step[]> {
 	if (user.sshKeys === 'auto')
 		throw new Error(`the keys of ${user.name} were not put in by the build; build the medium again`);
 	const content = `${user.sshKeys.join('\n')}\n`;
-	return planFile(probe, `/etc/ssh/authorized_keys.d/${user.name}`, content, `let ${user.name} in by SSH key`);
+	return planFile(probe, `${keysFolder}/${user.name}`, content, `let ${user.name} in by SSH key`);
 }
 
 /** Whether the accounts can be made here. Throws with the remedy; the medium asks this before anything is erased. */
 export async function checkAccounts(users: readonly User[], probe: Probe): Promise<void> {
-	const [passwd, group] = await Promise.all([list(probe, 'passwd'), list(probe, 'group')]);
+	const [passwd, group] = await Promise.all([readDatabase(probe, 'passwd'), readDatabase(probe, 'group')]);
 	for (const {name, groups} of users) {
 		const account = passwd.find(([other]) => other === name);
 		const taken = account ? Number(account[2]) < 1000 : group.some(([other]) => other === name);
@@ -132,13 +152,45 @@ export async function checkAccounts(users: readonly User[], probe: Probe): Promi
 	}
 }
 
-/** The steps to the users as the profile has them: accounts, keys, groups, passwords, sudo. Users that it does not name are left alone. */
+/** What the users of the profile are given. */
+function listGiven(users: readonly User[]): Made {
+	return Object.fromEntries(
+		users.map(user => [user.name, {groups: listGroups(user), password: user.password !== undefined, shut: false}]),
+	);
+}
+
+/** All that was given or will be: whatever moment the power is cut at, what was given is on record. */
+function unite(made: Made, given: Made): Made {
+	const names = [...new Set([...Object.keys(made), ...Object.keys(given)])];
+	return Object.fromEntries(
+		names.map(name => {
+			const {groups = [], password = false, shut = false} = made[name] ?? {};
+			const more = given[name] ?? {groups: [], password: false};
+			return [name, {groups: [...new Set([...groups, ...more.groups])], password: password || more.password, shut}];
+		}),
+	);
+}
+
+/**
+ * The steps to the users as the profile has them: accounts, keys, groups, passwords, sudo. What an earlier profile gave and
+ * this one does not is taken away; users and groups that bringup did not make are left alone.
+ */
 export async function planUsers(users: readonly User[], probe: Probe): Promise<Step[]> {
-	const steps: Step[] = [];
+	const made = await readMade(probe);
+	const given = listGiven(users);
+	const united = unite(made, given);
+	const steps = await planMade(probe, united, 'note who is given what');
 	for (const user of users) {
-		steps.push(...(await planAccount(user, probe)), ...(await planKeys(user, probe)));
+		steps.push(...(await planAccount(user, made[user.name], probe)), ...(await planKeys(user, probe)));
 	}
 	const admins = users.filter(({sudo}) => sudo).map(({name}) => `${name} ALL=(ALL:ALL) NOPASSWD: ALL\n`);
-	const sudoers = await planFile(probe, '/etc/sudoers.d/10-bringup', admins.join(''), 'say who may become root', 0o440);
-	return [...steps, ...sudoers];
+	steps.push(
+		...(await planFile(probe, '/etc/sudoers.d/10-bringup', admins.join(''), 'say who may become root', 0o440)),
+	);
+	const gone = Object.entries(made).filter(([name]) => !(name in given));
+	for (const [name, was] of gone) if (!was.shut) steps.push(...(await planShut(name, was, probe)));
+	const shut = gone.map(([name, {password}]): [string, Made[string]] => [name, {groups: [], password, shut: true}]);
+	const after = {...given, ...Object.fromEntries(shut)};
+	if (formatMade(after) !== formatMade(united)) steps.push(...(await planMade(probe, after, 'note who has what')));
+	return steps;
 }

@@ -54,6 +54,13 @@ function perform(machine: RecordedMachine, steps: readonly Step[]): RecordedMach
 			commands[units] = [`${last} loaded active running`, ...others].join('\n');
 			commands[enabled] = `${last}\n${commands[enabled]}`;
 		}
+		if (program === 'systemctl' && args[0] === 'disable') {
+			commands[units] = String(commands[units]).replace(
+				`${last} loaded active running`,
+				`${last} loaded inactive dead`,
+			);
+			commands[enabled] = String(commands[enabled]).replace(`${last}\n`, '');
+		}
 		if (program === 'sysctl') {
 			for (const line of files['/etc/sysctl.d/60-bringup.conf']?.trim().split('\n') ?? []) {
 				const [key = '', value] = line.split(' = ');
@@ -86,6 +93,36 @@ test('cut after any step, the next plan ends in the same machine, which needs no
 		const done = perform(found, rest);
 		t.deepEqual(whys(await planFor(all, done)), [], `cut after step ${cut}`);
 	}
+});
+
+test('without the section, or with a part of it switched off, its files and services go, cut after any step too', async t => {
+	const full = {...all, coredump: {}};
+	const package_ = {'/usr/lib/sysctl.d/50-coredump.conf': 'kernel.core_pattern=|/usr/lib/systemd/systemd-coredump\n'};
+	const start = {...blank, files: {...blank.files, ...package_}};
+	const made = perform(start, await planFor(full, start));
+	const ours = Object.keys(made.files).filter(path => path.startsWith('/etc/') && path !== '/etc/machine-id');
+	t.is(ours.length, 7);
+	const gone = (machine: RecordedMachine) => hardening.absent?.(probeRecord(machine)) ?? Promise.resolve([]);
+	const steps = await gone(made);
+	for (let cut = 0; cut <= steps.length; cut++) {
+		const found = perform(made, steps.slice(0, cut));
+		const done = perform(found, await gone(found));
+		t.deepEqual(await gone(done), [], `cut after step ${cut}`);
+		t.deepEqual(
+			ours.filter(path => path in done.files),
+			[],
+		);
+		t.false(/^(fail2ban\.service|bringup-reboot\.timer) loaded active/m.test(String(done.commands[units])));
+		t.regex(String(done.commands[units]), /^apt-daily\.timer loaded active/m);
+	}
+	t.deepEqual(await gone(blank), []);
+	const less = {...all, updates: {}, fail2ban: false};
+	const done = perform(made, await planFor(less, made));
+	t.deepEqual(whys(await planFor(less, done)), []);
+	t.deepEqual(
+		ours.filter(path => path in done.files && /reboot|fail2ban|coredump/.test(path)),
+		[],
+	);
 });
 
 test('a service that did not come to read its file is restarted, until it has', async t => {
@@ -132,7 +169,12 @@ test('a timer whose file has changed is read again and restarted; one that nobod
 		'let the timer take it',
 	]);
 	const stopped = await planFor({...all, updates: {}}, done);
-	t.deepEqual(whys(stopped), ['have no reboot by itself']);
+	t.deepEqual(whys(stopped), [
+		'have no reboot by itself',
+		'remove how it reboots',
+		'remove when it reboots',
+		'let systemd read its files again',
+	]);
 	t.deepEqual(stopped[0]?.do === 'run' ? stopped[0].command.slice(1, 3) : [], ['disable', '--now']);
 });
 
@@ -144,7 +186,10 @@ test('a service that runs and would not start at boot is enabled, and one that s
 	});
 	for (const list of [units, enabled])
 		t.deepEqual(whys(await planFor(all, without(list))), ['start fail2ban.service'], list);
-	t.deepEqual(whys(await planFor({...all, fail2ban: false}, without(units))), ['stop fail2ban.service']);
+	t.deepEqual(whys(await planFor({...all, fail2ban: false}, without(units))), [
+		'stop fail2ban.service',
+		'remove what it guards',
+	]);
 });
 
 test('core dumps go nowhere, or where the package of systemd-coredump says', async t => {

@@ -4,6 +4,7 @@ import {
 	type Phase,
 	type Probe,
 	planFile,
+	planNoFile,
 	planNoService,
 	planService,
 	planServices,
@@ -32,16 +33,29 @@ const parameters: Readonly<Record<string, string>> = {
 
 const rebootTimer = 'bringup-reboot.timer';
 
+/** The files of this phase alone. */
+const paths = {
+	updates: '/etc/apt/apt.conf.d/52bringup',
+	rebootService: '/etc/systemd/system/bringup-reboot.service',
+	rebootTimer: `/etc/systemd/system/${rebootTimer}`,
+	fail2ban: '/etc/fail2ban/jail.d/bringup.local',
+	sysctl: '/etc/sysctl.d/60-bringup.conf',
+	coredump: '/etc/systemd/coredump.conf.d/10-bringup.conf',
+	journal: '/etc/systemd/journald.conf.d/10-bringup.conf',
+} as const;
+
 /**
  * A file that a service reads when it starts. A note in /run stands while the service has not read it: a cut between
  * the file and the restart leaves the note, and a boot makes an end of both.
  */
-async function planReread(probe: Probe, path: string, content: string, restart: Command): Promise<Step[]> {
+async function planReread(probe: Probe, path: string, content: string | undefined, restart: Command): Promise<Step[]> {
 	const note = `/run/bringup/unread-${path.split('/').slice(2, -1).join('-')}`;
 	if ((await probe.read(path)) === content && (await probe.read(note)) === undefined) return [];
 	return [
 		{do: 'write', path: note, content: '', mode: 0o644, why: `note that ${path} is not read yet`},
-		{do: 'write', path, content, mode: 0o644, why: `write ${path}`},
+		content === undefined
+			? {do: 'run', command: ['rm', '--force', path], why: `remove ${path}`}
+			: {do: 'write', path, content, mode: 0o644, why: `write ${path}`},
 		{do: 'run', command: restart, why: 'have it read'},
 		{do: 'run', command: ['rm', note], why: 'note that it is read'},
 	];
@@ -62,7 +76,7 @@ async function planUpdates({updates}: Hardening, probe: Probe): Promise<Step[]> 
 	const why = updates.enabled ? 'have security updates installed every day' : 'have no updates installed by themselves';
 	const timers = updates.enabled ? ['apt-daily.timer', 'apt-daily-upgrade.timer'] : [];
 	return [
-		...(await planFile(probe, '/etc/apt/apt.conf.d/52bringup', content, why)),
+		...(await planFile(probe, paths.updates, content, why)),
 		...(await planServices(probe, timers, `start ${timers.join(', ')}`)),
 	];
 }
@@ -73,8 +87,19 @@ function measure(window: string): number {
 	return (to - from + 24 * 60) % (24 * 60);
 }
 
+const reload: Step = {do: 'run', command: ['systemctl', 'daemon-reload'], why: 'let systemd read its files again'};
+
+async function planNoReboot(probe: Probe): Promise<Step[]> {
+	const files = [
+		...(await planNoFile(probe, paths.rebootService, 'remove how it reboots')),
+		...(await planNoFile(probe, paths.rebootTimer, 'remove when it reboots')),
+	];
+	if (files.length === 0) return [];
+	return [...(await planNoService(probe, rebootTimer, 'have no reboot by itself')), ...files, reload];
+}
+
 async function planReboot({updates}: Hardening, probe: Probe): Promise<Step[]> {
-	if (updates.reboot === 'never') return planNoService(probe, rebootTimer, 'have no reboot by itself');
+	if (updates.reboot === 'never') return planNoReboot(probe);
 	const {window, days} = updates.reboot;
 	const service = `[Unit]
 Description=Reboot where an update asks for it
@@ -97,12 +122,10 @@ FixedRandomDelay=yes
 [Install]
 WantedBy=timers.target
 `;
-	const folder = '/etc/systemd/system';
 	const files = [
-		...(await planFile(probe, `${folder}/bringup-reboot.service`, service, 'write how it reboots')),
-		...(await planFile(probe, `${folder}/${rebootTimer}`, timer, `write when it reboots: ${window}`)),
+		...(await planFile(probe, paths.rebootService, service, 'write how it reboots')),
+		...(await planFile(probe, paths.rebootTimer, timer, `write when it reboots: ${window}`)),
 	];
-	const reload: Step = {do: 'run', command: ['systemctl', 'daemon-reload'], why: 'let systemd read its files again'};
 	const restart: Step = {do: 'run', command: ['systemctl', 'restart', rebootTimer], why: 'let the timer take it'};
 	const start = await planService(probe, rebootTimer, `start ${rebootTimer}`);
 	return [
@@ -116,7 +139,11 @@ WantedBy=timers.target
 /** The port is a number, because the image may have no /etc/services; the journal, because there is no auth.log. */
 async function planFail2ban({fail2ban}: Hardening, probe: Probe): Promise<Step[]> {
 	const name = 'fail2ban.service';
-	if (!fail2ban) return planNoService(probe, name, `stop ${name}`);
+	if (!fail2ban)
+		return [
+			...(await planNoService(probe, name, `stop ${name}`)),
+			...(await planNoFile(probe, paths.fail2ban, 'remove what it guards')),
+		];
 	const content = `[DEFAULT]
 banaction = nftables
 banaction_allports = nftables[type=allports]
@@ -127,7 +154,7 @@ backend = systemd
 journalmatch = _SYSTEMD_UNIT=ssh.service + _COMM=sshd + _COMM=sshd-session
 port = 22
 `;
-	const file = await planReread(probe, '/etc/fail2ban/jail.d/bringup.local', content, ['systemctl', 'restart', name]);
+	const file = await planReread(probe, paths.fail2ban, content, ['systemctl', 'restart', name]);
 	return [...file, ...(await planService(probe, name, `start ${name}`))];
 }
 
@@ -154,7 +181,7 @@ async function planSysctl(config: Hardening, probe: Probe): Promise<Step[]> {
 	);
 	// Of ours, what a kernel does not have is not missed; of the profile's, sysctl fails and names it.
 	const known = found.filter(({key, current}) => current !== undefined || key in config.sysctl);
-	const path = '/etc/sysctl.d/60-bringup.conf';
+	const path = paths.sysctl;
 	const content = known.map(({key, wanted}) => `${key} = ${wanted}\n`).join('');
 	const file = await planFile(probe, path, content, 'write the kernel parameters');
 	const differ = known.filter(({wanted, current}) => current === undefined || normalize(current) !== wanted);
@@ -164,18 +191,19 @@ async function planSysctl(config: Hardening, probe: Probe): Promise<Step[]> {
 }
 
 async function planCoredump({coredump}: Hardening, probe: Probe): Promise<Step[]> {
-	if (!coredump) return [];
+	if (!coredump) return planNoFile(probe, paths.coredump, 'keep no core dumps');
 	const content = `[Coredump]\nStorage=external\nMaxUse=${coredump.maxSize}\n`;
-	return planFile(probe, '/etc/systemd/coredump.conf.d/10-bringup.conf', content, 'keep core dumps, up to a limit');
+	return planFile(probe, paths.coredump, content, 'keep core dumps, up to a limit');
 }
+
+const restartJournal: Command = ['systemctl', 'restart', 'systemd-journald.service'];
 
 /** Persistent is what has a folder of the machine's identifier. */
 async function planJournal({journal}: Hardening, probe: Probe): Promise<Step[]> {
 	const {maxSize, maxAge} = journal;
 	const age = maxAge ? `MaxRetentionSec=${maxAge}\n` : '';
 	const content = `[Journal]\nStorage=persistent\nSystemMaxUse=${maxSize}\n${age}`;
-	const restart: Command = ['systemctl', 'restart', 'systemd-journald.service'];
-	const file = await planReread(probe, '/etc/systemd/journald.conf.d/10-bringup.conf', content, restart);
+	const file = await planReread(probe, paths.journal, content, restartJournal);
 	const id = (await probe.read('/etc/machine-id'))?.trim() ?? '';
 	if ((await probe.list('/var/log/journal'))?.has(id)) return file;
 	return [...file, {do: 'run', command: ['journalctl', '--flush'], why: 'move the journal to the disk'}];
@@ -197,6 +225,19 @@ export const hardening: Phase<typeof hardeningSchema> = {
 			...(await planFail2ban(config, probe)),
 			...(await planUpdates(config, probe)),
 			...(await planReboot(config, probe)),
+		];
+	},
+	/** What a program reads only when it starts stays in force until it does: kernel parameters until the next boot. */
+	async absent(probe) {
+		const guards = (await probe.read(paths.fail2ban)) !== undefined;
+		return [
+			...(await planNoReboot(probe)),
+			...(guards ? await planNoService(probe, 'fail2ban.service', 'stop fail2ban.service') : []),
+			...(await planNoFile(probe, paths.fail2ban, 'remove what it guards')),
+			...(await planNoFile(probe, paths.updates, "leave updates to Debian's own settings")),
+			...(await planNoFile(probe, paths.sysctl, "leave kernel parameters to Debian's own from the next boot on")),
+			...(await planNoFile(probe, paths.coredump, 'keep no core dumps')),
+			...(await planReread(probe, paths.journal, undefined, restartJournal)),
 		];
 	},
 };
