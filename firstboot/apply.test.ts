@@ -1,8 +1,11 @@
 import {mkdir, mkdtemp, readdir, readFile, rm, stat, symlink, writeFile} from 'node:fs/promises';
 import {tmpdir} from 'node:os';
 import {join} from 'node:path';
+import {setTimeout as sleep} from 'node:timers/promises';
 import test from 'ava';
-import {apply, CommandError, inUnit, machineDoor, machineProbe, writeDurably} from './apply.ts';
+import {apply, CommandError, inUnit, machineProbe} from './apply.ts';
+import {writeDurably} from './files.ts';
+import {formatSeconds, limitOf} from './limits.ts';
 
 async function inFolder(use: (folder: string) => Promise<void>): Promise<void> {
 	const folder = await mkdtemp(join(tmpdir(), 'bringup-test-'));
@@ -63,14 +66,6 @@ test('a folder is listed with what its links lead to, and an absent one is undef
 		t.is(await machineProbe.list(join(folder, 'file')), undefined);
 	}));
 
-test('a program that runs beside others answers, or fails, as one that is waited for', async t => {
-	t.is(await machineDoor.askBeside(['cat']), '');
-	t.is(await machineDoor.askBeside(['echo', 'a  b']), 'a  b\n');
-	const error = await t.throwsAsync(machineDoor.askBeside(['ls', '/nonexistent']), {instanceOf: CommandError});
-	t.is(error?.message, 'ls exited with 2');
-	await t.throwsAsync(machineDoor.askBeside(['no-such-program']), {message: /no-such-program could not be run/});
-});
-
 test('a program that fails gives its command and its last lines', async t => {
 	const error = await t.throwsAsync(machineProbe.output(['ls', '/nonexistent']), {instanceOf: CommandError});
 	t.deepEqual(error?.command, ['ls', '/nonexistent']);
@@ -94,9 +89,10 @@ test('a wait ends when its command succeeds, or fails with what it said', t =>
 	}));
 
 test('a program in a unit of its own gets its arguments as they are, dollars doubled for systemd', t => {
-	const line = inUnit(['mkfs.ext4', '-L', 'a $b {$c}'], 'make it');
+	const line = inUnit(['mkfs.ext4', '-L', 'a $b {$c}'], 'make it', 60);
 	t.deepEqual(line.slice(line.indexOf('--')), ['--', 'mkfs.ext4', '-L', 'a $$b {$$c}']);
 	t.true(line.includes('--setenv=LC_ALL=C.UTF-8'));
+	t.true(line.includes('--property=RuntimeMaxSec=60'));
 });
 
 test('standard input reaches the program', t =>
@@ -105,3 +101,76 @@ test('standard input reaches the program', t =>
 		await apply({do: 'run', command: ['tee', path], stdin: 'secret', why: 'write'}, silent);
 		t.is(await readFile(path, 'utf8'), 'secret');
 	}));
+
+/** A program of Node.js, to be run with so much time. */
+const program = (code: string, seconds: number) =>
+	({do: 'run', command: [process.execPath, '-e', code], why: 'run', seconds}) as const;
+
+const isThere = (pid: number): boolean => {
+	try {
+		return process.kill(pid, 0);
+	} catch {
+		return false;
+	}
+};
+
+/** Until the process is gone: it may be a moment before its new parent has seen its end. */
+async function waitForEnd(pid: number): Promise<boolean> {
+	for (let tries = 0; isThere(pid) && tries < 100; tries++) await sleep(50);
+	return !isThere(pid);
+}
+
+test('a program that never ends is stopped when its time is over, and that is said', async t => {
+	const began = performance.now();
+	const error = await t.throwsAsync(apply(program("console.log('so far'); setInterval(() => {}, 1000)", 1), silent), {
+		instanceOf: CommandError,
+		message: /did not end within 1 s, and was stopped/,
+	});
+	t.deepEqual(error?.lines, ['so far']);
+	t.true(performance.now() - began < 3000);
+});
+
+test('a program that takes SIGTERM for nothing is killed, with what it has started', t =>
+	inFolder(async folder => {
+		const path = join(folder, 'pids');
+		const stubborn = "process.on('SIGTERM', () => {}); setInterval(() => {}, 1000);";
+		const code = `
+			const {spawn} = require('node:child_process');
+			const child = spawn(process.execPath, ['-e', ${JSON.stringify(stubborn)}], {stdio: 'inherit'});
+			require('node:fs').writeFileSync(${JSON.stringify(path)}, process.pid + ' ' + child.pid);
+			${stubborn}`;
+		await t.throwsAsync(apply(program(code, 2), silent), {message: /did not end within 2 s/});
+		const pids = (await readFile(path, 'utf8')).split(' ').map(Number);
+		t.is(pids.length, 2);
+		for (const pid of pids) t.true(await waitForEnd(pid), `${pid}`);
+	}));
+
+test('a program that has ended is not waited for because another has its output open', t =>
+	inFolder(async folder => {
+		const path = join(folder, 'pid');
+		const code = `
+			const {spawn} = require('node:child_process');
+			const child = spawn(process.execPath, ['-e', 'setTimeout(() => {}, 60000)'], {stdio: 'inherit', detached: true});
+			require('node:fs').writeFileSync(${JSON.stringify(path)}, String(child.pid));
+			child.unref();`;
+		const began = performance.now();
+		await apply(program(code, 30), silent);
+		t.true(performance.now() - began < 15_000);
+		const pid = Number(await readFile(path, 'utf8'));
+		t.true(isThere(pid));
+		process.kill(pid);
+	}));
+
+test('a named pipe is no file that a question waits for', t =>
+	inFolder(async folder => {
+		const path = join(folder, 'pipe');
+		await apply({do: 'run', command: ['mkfifo', path], why: 'make it'}, silent);
+		await t.throwsAsync(machineProbe.read(path), {message: /is no file that ends/});
+		await t.throwsAsync(machineProbe.readBytes(path, 10), {message: /is no file that ends/});
+	}));
+
+test('a program that goes over a disk has hours, another one minutes', t => {
+	for (const slow of ['mkfs.ext4', 'qemu-img', 'unsquashfs', 'sync', 'setpriv']) t.true(limitOf([slow]) >= 3600, slow);
+	for (const quick of ['virsh', 'ip', 'useradd']) t.true(limitOf([quick]) <= 1800, quick);
+	t.deepEqual([1.5, 60, 300, 14_400].map(formatSeconds), ['1.5 s', '60 s', '5 minutes', '4 hours']);
+});

@@ -1,11 +1,9 @@
-import {execFile, spawnSync} from 'node:child_process';
-import {constants, lstatSync, readdirSync, readFileSync, readlinkSync} from 'node:fs';
-import {mkdir, open, realpath, rename, rm} from 'node:fs/promises';
-import {basename, dirname, join} from 'node:path';
+import {type ChildProcess, spawn} from 'node:child_process';
 import {setTimeout as sleep} from 'node:timers/promises';
 import {fetchFile} from './fetch.ts';
-import {findHome, readInHome} from './homes.ts';
-import type {Command, Listed, Probe, Step} from './phase.ts';
+import {files, writeDurably} from './files.ts';
+import {formatSeconds, limitOf, questionSeconds} from './limits.ts';
+import type {Command, Probe, Step} from './phase.ts';
 import type {Door} from './run.ts';
 
 const environment = {
@@ -13,6 +11,8 @@ const environment = {
 	PATH: '/usr/sbin:/usr/bin:/sbin:/bin',
 	SYSTEMCTL_SKIP_SYSV: '1', // a unit's links in /etc/rc?.d are nobody's, and cost two more reloads of systemd
 };
+
+type Say = (line: string) => void;
 
 /** A program that failed on the machine: which, and its last lines. */
 export class CommandError extends Error {
@@ -26,114 +26,149 @@ export class CommandError extends Error {
 	}
 }
 
-/** Runs a program to its end. */
-async function run(command: Command, input?: string, [program, ...args]: Command = command): Promise<string> {
-	// Not loaded at a boot with nothing to do: it takes longer than all questions together.
-	const {execa} = await import('execa');
-	const options = {env: environment, extendEnv: false, reject: false, stripFinalNewline: false, all: true} as const;
-	const end = await execa(program, args, {...options, ...(input === undefined ? {stdin: 'ignore'} : {input})});
-	if (end.exitCode === 0) return end.stdout;
-	const how = end.exitCode === undefined ? (end.shortMessage ?? 'could not be run') : `exited with ${end.exitCode}`;
-	throw new CommandError(command, how, end.all ?? '', {cause: end});
+/** How a program is run. */
+interface Options {
+	/** Seconds until it is stopped. */
+	limit: number;
+	say: Say;
+	input?: string | undefined;
+	/** What is run in its place, and does the same. */
+	as?: Command;
+	/** Whether it changes the machine. */
+	changes?: boolean;
 }
 
-/** A question: its program is waited for, without the streams of one that runs beside others. */
-function ask(command: Command, [program, ...args]: Command = command): string {
-	const end = spawnSync(program, args, {
-		env: environment,
-		stdio: ['ignore', 'pipe', 'pipe'],
-		encoding: 'utf8',
-		maxBuffer: 2 ** 28,
-	});
-	if (end.status === 0) return end.stdout;
-	const how = end.error ? `could not be run: ${end.error.message}` : `exited with ${end.status ?? end.signal}`;
-	throw new CommandError(command, how, `${end.stdout ?? ''}${end.stderr ?? ''}`, {cause: end.error});
+/** Seconds from asking a program to stop to killing it, and from there to leaving it behind. */
+const grace = 3;
+
+/** Ends a program with all that it has started. */
+function signal({pid}: ChildProcess, name: 'SIGTERM' | 'SIGKILL'): void {
+	try {
+		if (pid !== undefined) process.kill(-pid, name);
+	} catch (error) {
+		if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
+	}
 }
 
-/** The same of a program that runs beside others. */
-function askBeside(command: Command, [program, ...args]: Command = command): Promise<string> {
-	return new Promise((resolve, reject) => {
-		const child = execFile(program, args, {env: environment, maxBuffer: 2 ** 28}, (error, stdout, stderr) => {
-			if (error === null) return resolve(stdout);
-			const {code, signal} = error;
-			const how = typeof code === 'string' ? `could not be run: ${error.message}` : `exited with ${code ?? signal}`;
-			reject(new CommandError(command, how, `${stdout}${stderr}`, {cause: error}));
+/** Says what is waited for when it takes a while, and again from time to time. Gives how to end that. */
+function tell({limit, say}: Pick<Options, 'limit' | 'say'>, what: string): () => void {
+	const began = performance.now();
+	const line = what.length > 120 ? `${what.slice(0, 120)} …` : what;
+	const next = (after: number): NodeJS.Timeout =>
+		setTimeout(() => {
+			const since = Math.round((performance.now() - began) / 1000);
+			say(`waiting for ${line}: ${formatSeconds(since)} so far, ${formatSeconds(limit)} at most`);
+			timer = next(300);
+		}, after * 1000);
+	let timer = next(20);
+	return () => clearTimeout(timer);
+}
+
+interface End {
+	code: number | undefined;
+	/** Why it has no exit code. */
+	why: string | undefined;
+	stdout: string;
+	all: string;
+}
+
+/** Programs that change the machine. They have process groups of their own, so what ends us must be told to them. */
+const running = new Set<ChildProcess>();
+const signals = ['SIGHUP', 'SIGINT', 'SIGTERM'] as const;
+
+function endAll(name: NodeJS.Signals): void {
+	for (const child of running) signal(child, 'SIGTERM');
+	for (const one of signals) process.off(one, endAll);
+	process.kill(process.pid, name);
+}
+
+function watch(child: ChildProcess): () => void {
+	if (running.size === 0) for (const name of signals) process.on(name, endAll);
+	running.add(child);
+	return () => {
+		running.delete(child);
+		if (running.size === 0) for (const name of signals) process.off(name, endAll);
+	};
+}
+
+/**
+ * Runs a program, in a process group of its own, until it ends or its time is over. What it has started may outlive it
+ * and keep its output open: that is not waited for. One that not even SIGKILL ends (it waits for a disk) is left behind.
+ */
+function start([program, ...args]: Command, patience: number, options: Options): Promise<End> {
+	return new Promise(resolve => {
+		const input = options.input === undefined ? 'ignore' : 'pipe';
+		const child = spawn(program, args, {env: environment, stdio: [input, 'pipe', 'pipe'], detached: true});
+		const release = options.changes ? watch(child) : () => {};
+		const [all, stdout]: [Buffer[], Buffer[]] = [[], []];
+		const timers: NodeJS.Timeout[] = [];
+		const quiet = tell(options, [program, ...args].join(' '));
+		let [late, why]: [boolean, string | undefined] = [false, undefined];
+		const end = (code: number | null) => {
+			if (late) signal(child, 'SIGKILL');
+			quiet();
+			release();
+			for (const timer of timers) clearTimeout(timer);
+			for (const stream of child.stdio) stream?.destroy();
+			child.unref();
+			const text = (chunks: Buffer[]) => Buffer.concat(chunks).toString('utf8');
+			resolve({code: why === undefined ? (code ?? undefined) : undefined, why, stdout: text(stdout), all: text(all)});
+		};
+		const later = (seconds: number, act: () => void) => timers.push(setTimeout(act, seconds * 1000));
+		child.stdout?.on('data', (chunk: Buffer) => {
+			stdout.push(chunk);
+			all.push(chunk);
 		});
-		child.stdin?.end();
+		child.stderr?.on('data', (chunk: Buffer) => all.push(chunk));
+		child.stdin?.on('error', () => {}); // it may end without reading
+		child.stdin?.end(options.input);
+		child.on('error', error => {
+			why ??= `could not be run: ${error.message}`;
+			end(null);
+		});
+		child.on('exit', (code, name) => {
+			if (name !== null) why ??= `was ended by ${name}`;
+			later(grace, () => end(code));
+		});
+		child.on('close', end);
+		later(patience, () => {
+			late = true;
+			why = `did not end within ${formatSeconds(options.limit)}, and was stopped`;
+			signal(child, 'SIGTERM');
+		});
+		later(patience + grace, () => signal(child, 'SIGKILL'));
+		later(patience + 2 * grace, () => {
+			why = `did not end within ${formatSeconds(options.limit)}, and cannot be stopped: it waits for the kernel, or for a disk`;
+			end(null);
+		});
 	});
 }
 
-function isAbsent(error: unknown): boolean {
-	const code = (error as NodeJS.ErrnoException).code;
-	return code === 'ENOENT' || code === 'ENOTDIR';
-}
-
-/** sysfs shows attributes that the device does not have, and refuses to read them. */
-function isUnsupported(path: string, error: unknown): boolean {
-	return (
-		path.startsWith('/sys/') && ['ENXIO', 'EINVAL', 'EOPNOTSUPP'].includes((error as NodeJS.ErrnoException).code ?? '')
+/** The standard output of a program. Throws a CommandError when it fails, or does not end. */
+async function run(command: Command, options: Options): Promise<string> {
+	const began = performance.now();
+	// Its unit has the same limit, and is stopped by systemd.
+	const {code, why, stdout, all} = await start(
+		options.as ?? command,
+		options.as ? options.limit + 30 : options.limit,
+		options,
 	);
-}
-
-async function read(path: string): Promise<string | undefined> {
-	try {
-		const home = findHome(path);
-		return home === undefined ? readFileSync(path, 'utf8') : readInHome(path, home); // a tenth of what it takes beside others
-	} catch (error) {
-		if (isAbsent(error) || isUnsupported(path, error)) return undefined;
-		throw error;
-	}
-}
-
-async function readBytes(path: string, count: number): Promise<Buffer | undefined> {
-	const file = await open(path).catch(error => {
-		if (isAbsent(error)) return undefined;
-		throw error;
-	});
-	if (file === undefined) return undefined;
-	try {
-		const {size} = await file.stat();
-		const length = Math.min(Math.abs(count), size);
-		const {buffer, bytesRead} = await file.read(Buffer.alloc(length), 0, length, count < 0 ? size - length : 0);
-		return buffer.subarray(0, bytesRead);
-	} finally {
-		await file.close();
-	}
-}
-
-/** Undefined for what went away meanwhile, or is another thing now. */
-function look(path: string): Listed | undefined {
-	const stat = lstatSync(path, {bigint: true, throwIfNoEntry: false});
-	if (stat === undefined) return undefined;
-	const type = stat.isFile() ? 'f' : stat.isDirectory() ? 'd' : stat.isSymbolicLink() ? 'l' : '?';
-	const listed = {type, size: String(stat.size), time: String(stat.mtimeNs), inode: String(stat.ino), target: ''};
-	if (type !== 'l') return listed;
-	try {
-		return {...listed, target: readlinkSync(path)};
-	} catch (error) {
-		if (isAbsent(error) || (error as NodeJS.ErrnoException).code === 'EINVAL') return undefined;
-		throw error;
-	}
-}
-
-async function list(path: string): Promise<Map<string, Listed> | undefined> {
-	try {
-		const entries = readdirSync(path).map(name => [name, look(join(path, name))] as const);
-		return new Map(entries.filter((entry): entry is [string, Listed] => entry[1] !== undefined));
-	} catch (error) {
-		if (isAbsent(error)) return undefined;
-		throw error;
-	}
+	if (code === 0) return stdout;
+	const late = (performance.now() - began) / 1000 >= options.limit;
+	const how = late ? `did not end within ${formatSeconds(options.limit)}, and was stopped` : `exited with ${code}`;
+	throw new CommandError(command, why ?? how, all);
 }
 
 /**
  * The same program, run by PID 1 in a unit of its own, which ends with our service. systemd-run(1) expands variables in
  * the arguments, and the option against it is newer than Debian 12; a doubled dollar stands for one.
  */
-export function inUnit([program, ...args]: Command, why: string): Command {
+export function inUnit([program, ...args]: Command, why: string, limit: number): Command {
 	const variables = Object.entries(environment).map(([name, value]) => `--setenv=${name}=${value}`);
 	return [
 		...(['systemd-run', '--quiet', '--collect', '--wait', '--pipe', '--property=BindsTo=bringup.service'] as const),
+		`--property=RuntimeMaxSec=${limit}`,
+		`--property=TimeoutStopSec=${grace}`,
 		`--description=${why}`,
 		...variables,
 		'--',
@@ -142,102 +177,78 @@ export function inUnit([program, ...args]: Command, why: string): Command {
 	];
 }
 
-/** The real machine, asked. */
-export const machineProbe: Probe = {output: async command => ask(command), read, readBytes, list};
-
-/** A way to the machine, which also answers while it is asked something else. */
-type OpenDoor = Door & {askBeside: Probe['output']};
-
-/** The real machine. */
-export const machineDoor: OpenDoor = {probe: machineProbe, askBeside, apply};
-
-async function syncPath(path: string): Promise<void> {
-	const handle = await open(path, constants.O_RDONLY);
+async function wait(until: Command, seconds: number, say: Say): Promise<void> {
+	const begin = performance.now();
+	const left = () => seconds - (performance.now() - begin) / 1000;
+	const quiet = tell({limit: seconds, say}, until.join(' '));
 	try {
-		await handle.sync();
-	} finally {
-		await handle.close();
-	}
-}
-
-/** Writes a file so that a power cut leaves the old content or the new, never less: temporary file, fsync, rename, fsync the folder. */
-export async function writeDurably(path: string, content: string, mode: number): Promise<void> {
-	const made = await mkdir(dirname(path), {recursive: true});
-	const target = await realpath(path).catch(error => {
-		if (isAbsent(error)) return path;
-		throw error;
-	});
-	// Always the same name: what a power cut leaves behind is overwritten by the next boot.
-	const temporary = join(dirname(target), `.${basename(target)}.bringup`);
-	try {
-		const file = await open(temporary, 'w', mode);
-		try {
-			await file.writeFile(content);
-			await file.chmod(mode);
-			await file.sync();
-		} finally {
-			await file.close();
-		}
-		await rename(temporary, target);
-		await syncPath(target); // on FAT the new name has the old content's place and size only after this
-	} catch (error) {
-		await rm(temporary, {force: true});
-		throw error;
-	}
-	for (let folder = dirname(target); ; folder = dirname(folder)) {
-		await syncPath(folder);
-		if (made === undefined || folder === dirname(made) || folder === '/') break;
-	}
-}
-
-async function wait(until: Command, seconds: number): Promise<void> {
-	const end = Date.now() + seconds * 1000;
-	for (;;) {
-		try {
-			await run(until);
-			return;
-		} catch (error) {
-			if (Date.now() >= end) {
-				const lines = error instanceof CommandError ? error.lines.join('\n') : String(error);
-				throw new CommandError(until, `did not succeed within ${seconds} s`, lines, {cause: error});
+		for (;;) {
+			try {
+				await run(until, {limit: Math.max(left(), 10), say: () => {}});
+				return;
+			} catch (error) {
+				if (left() <= 0) {
+					const lines = error instanceof CommandError ? error.lines.join('\n') : String(error);
+					throw new CommandError(until, `did not succeed within ${seconds} s`, lines, {cause: error});
+				}
+				await sleep(250);
 			}
-			await sleep(250);
 		}
+	} finally {
+		quiet();
 	}
 }
 
-const asOther = (command: Command) => (/^(runuser|setpriv)$/.test(command[0]) ? inUnit(command, 'ask') : command);
+/** A way to the machine. */
+export interface OpenDoor extends Door {
+	apply(step: Step, say?: Say): Promise<void>;
+}
 
 /**
- * The machine from within bringup.service, which may look at everything and change little: a program that changes
- * something, or that is run as another user, is run in a unit of its own.
+ * The real machine. Confined is how bringup.service sees it, which may look at everything and change little: a program
+ * that changes something, or that is run as another user, is run in a unit of its own. `say` is told what takes long.
  */
-export const confinedDoor: OpenDoor = {
-	probe: {output: async command => ask(command, asOther(command)), read, readBytes, list},
-	askBeside: command => askBeside(command, asOther(command)),
-	async apply(step, say) {
-		if (step.do === 'run') await run(step.command, step.stdin, inUnit(step.command, step.why));
-		else await apply(step, say);
-	},
-};
+export function openDoor(say: Say, {confined}: {confined: boolean}): OpenDoor {
+	return {
+		probe: {
+			...files,
+			output(command) {
+				const inside = confined && /^(runuser|setpriv)$/.test(command[0]);
+				return run(command, {
+					limit: questionSeconds,
+					say,
+					...(inside ? {as: inUnit(command, 'ask', questionSeconds)} : {}),
+				});
+			},
+		},
+		async apply(step, sayMore = say) {
+			if (step.do !== 'run') return apply(step, sayMore);
+			const limit = step.seconds ?? limitOf(step.command);
+			const as = confined ? {as: inUnit(step.command, step.why, limit)} : {};
+			await run(step.command, {limit, say: sayMore, input: step.stdin, changes: true, ...as});
+		},
+	};
+}
+
+const toStandardError = (line: string) => void process.stderr.write(`bringup: ${line}\n`);
+
+/** The real machine, asked. */
+export const machineProbe: Probe = openDoor(toStandardError, {confined: false}).probe;
 
 /** Performs one step on the machine; says what it waits for. Throws a CommandError when a program fails. */
-export async function apply(step: Step, say: (line: string) => void): Promise<void> {
+export async function apply(step: Step, say: Say): Promise<void> {
 	switch (step.do) {
 		case 'run':
-			await run(step.command, step.stdin);
-			return;
+			return openDoor(say, {confined: false}).apply(step);
 		case 'write':
-			await writeDurably(step.path, step.content, step.mode);
-			return;
+			return writeDurably(step.path, step.content, step.mode);
 		case 'fetch':
-			await fetchFile(step, say);
-			return;
+			return fetchFile(step, say);
 		case 'wait':
-			await wait(step.until, step.seconds);
-			return;
-		case 'reboot':
-			await run(['systemctl', '--no-block', 'reboot']);
-			return;
+			return wait(step.until, step.seconds, say);
+		case 'reboot': {
+			const command = ['systemctl', '--no-block', 'reboot'] as const;
+			await run(command, {limit: limitOf(command), say});
+		}
 	}
 }

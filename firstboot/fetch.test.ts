@@ -5,7 +5,7 @@ import type {AddressInfo} from 'node:net';
 import {tmpdir} from 'node:os';
 import {join} from 'node:path';
 import test from 'ava';
-import {fetchFile, sendReport} from './fetch.ts';
+import {AwayError, fetchFile, sendReport} from './fetch.ts';
 
 const content = Buffer.alloc(200_000, 'asset ');
 const sha256 = createHash('sha256').update(content).digest('hex');
@@ -32,7 +32,7 @@ test('while the server is not well it is asked again, and what it waits for is s
 	const said: string[] = [];
 	const answer: Answer = (_, response) => void (++asked < 3 ? response.writeHead(503).end() : response.end(content));
 	await withServer(answer, async (url, path) => {
-		await fetchFile({url, sha256, path, mode: 0o644}, line => said.push(line), pause);
+		await fetchFile({url, sha256, path, mode: 0o644}, line => said.push(line), {pause});
 		t.deepEqual(await readFile(path), content);
 		t.is(said.length, 2);
 		t.regex(said[0] ?? '', /waiting for .*: the server answers 503/);
@@ -45,10 +45,10 @@ test('a part that an earlier boot left damaged is fetched anew', async t => {
 		response.writeHead(from > 0 ? 206 : 200).end(content.subarray(from));
 	};
 	await withServer(answer, async (url, path) => {
-		await fetchFile({url, sha256, path, mode: 0o644}, () => {}, pause);
+		await fetchFile({url, sha256, path, mode: 0o644}, () => {}, {pause});
 		await rm(path);
 		await writeFile(`${path}.part`, 'damaged');
-		await fetchFile({url, sha256, path, mode: 0o644}, () => {}, pause);
+		await fetchFile({url, sha256, path, mode: 0o644}, () => {}, {pause});
 		t.deepEqual(await readFile(path), content);
 	});
 });
@@ -62,11 +62,48 @@ test('a server without the file, or with another one, is not asked for ever', as
 	] as const)
 		await withServer(answer, async (url, path) => {
 			await t.throwsAsync(
-				fetchFile({url, sha256, path, mode: 0o644}, () => {}, pause),
+				fetchFile({url, sha256, path, mode: 0o644}, () => {}, {pause}),
 				{message},
 			);
 			await t.throwsAsync(readFile(path), {code: 'ENOENT'});
 		});
+});
+
+test('a server that is down, or says nothing, is given up after a while; what came stays for the next run', async t => {
+	const down: Answer = (_, response) => void response.writeHead(503).end();
+	const silent: Answer = (_, response) => void response.writeHead(200).write(content.subarray(0, 1000));
+	for (const [answer, message] of [
+		[down, /could not be fetched: the server answers 503/],
+		[silent, /could not be fetched: .*nothing came for 0.2 s/],
+	] as const)
+		await withServer(answer, async (url, path) => {
+			const said: string[] = [];
+			const patience = {pause, quiet: 0.2};
+			await t.throwsAsync(
+				fetchFile({url, sha256, path, mode: 0o644}, line => said.push(line), patience),
+				{instanceOf: AwayError, message},
+			);
+			t.is(said.length, 5);
+			t.is((await readFile(`${path}.part`).catch(() => Buffer.alloc(0))).length, answer === down ? 0 : 1000);
+		});
+});
+
+test('a server that is slow, and comes on, is waited for', async t => {
+	const large = Buffer.alloc(9 * 2 ** 20, 'slow');
+	let asked = 0;
+	// Each try brings a mebibyte and breaks off.
+	const answer: Answer = (request, response) => {
+		asked++;
+		const from = Number(/bytes=(\d+)-/.exec(request.headers.range ?? '')?.[1] ?? 0);
+		response.writeHead(from > 0 ? 206 : 200, {'content-length': large.length - from});
+		response.write(large.subarray(from, from + 2 ** 20 + 1), () => response.socket?.end());
+	};
+	await withServer(answer, async (url, path) => {
+		const digest = createHash('sha256').update(large).digest('hex');
+		await fetchFile({url, sha256: digest, path, mode: 0o644}, () => {}, {pause});
+		t.true((await readFile(path)).equals(large));
+		t.true(asked > 6);
+	});
 });
 
 test('a report is sent again while the server fails, and not when it is refused', async t => {

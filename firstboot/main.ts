@@ -1,10 +1,9 @@
 #!/usr/bin/env node
 import {startupSnapshot} from 'node:v8';
-import {apply, CommandError, confinedDoor, machineDoor, machineProbe} from './apply.ts';
+import {apply, CommandError, machineProbe, openDoor} from './apply.ts';
 import {findConsoles} from './consoles.ts';
 import {planStart} from './k3s-start.ts';
 import {parseMachine, readMachine, readText} from './machine-json.ts';
-import {servePackages} from './packages-server.ts';
 import {ofMedium, runSequence} from './perform.ts';
 import {printReachable, restoreNetwork} from './restore.ts';
 import {planSequence, sequences} from './sequence.ts';
@@ -40,12 +39,15 @@ async function main(argv: readonly string[]): Promise<boolean> {
 	const [command, ...flags] = argv;
 	const json = flags.includes('--json');
 	if (command === 'provision' || (command !== undefined && Object.hasOwn(ofMedium, command))) {
-		const done = await runSequence(command as keyof typeof sequences, await readMachine(machineProbe), pickDoor(flags));
+		const done = await runSequence(command as keyof typeof sequences, await readMachine(machineProbe), opener(flags));
 		if (done && command === 'provision') await startSnapshot();
 		return done;
 	}
 	if (command === 'start-k3s') return startK3s();
-	if (command === 'serve-packages') return Boolean(await servePackages(flags[0] ?? '', 80));
+	if (command === 'serve-packages') {
+		const {servePackages} = await import('./packages-server.ts'); // no snapshot can have an HTTP server in it
+		return Boolean(await servePackages(flags[0] ?? '', 80));
+	}
 	if (command === 'status') return printStatus(json);
 	if (command === 'reachable') return printReachable();
 	if (command === 'restore-network') return restoreNetwork();
@@ -56,17 +58,18 @@ async function main(argv: readonly string[]): Promise<boolean> {
 	return command === 'plan' || command === '--help' || command === undefined;
 }
 
-const pickDoor = (flags: readonly string[]) => (flags.includes('--confined') ? confinedDoor : machineDoor);
+const opener = (flags: readonly string[]) => (say: (line: string) => void) =>
+	openDoor(say, {confined: flags.includes('--confined')});
 
 /** What a process that starts from the snapshot can do: say that nothing is left to do. Else it sends the caller to the program itself, and waits for no question. */
 async function mainFromSnapshot(known: Known | undefined, [command, ...flags]: readonly string[]): Promise<boolean> {
 	const isSame = known !== undefined && known.stamp === readStamp() && known.text === (await readText(machineProbe));
 	if (!isSame || flags.includes('--record')) return process.exit(1);
-	const door = pickDoor(flags);
-	const recalled = await recall(known, door.probe, door.askBeside).catch(() => undefined);
+	const recalled = await recall(known, opener(flags)(() => {}).probe).catch(() => undefined);
 	if (recalled === undefined) return process.exit(1);
-	const apply = () => Promise.reject(new Error('there is something to do'));
-	if (command === 'provision') return runSequence(command, known.machine, {probe: recalled.probe, apply});
+	const refuse = () => Promise.reject(new Error('there is something to do'));
+	if (command === 'provision')
+		return runSequence(command, known.machine, () => ({probe: recalled.probe, apply: refuse}));
 	printPlan(recalled.plans, flags.includes('--json'));
 	return true;
 }

@@ -1,8 +1,9 @@
 import {setTimeout as sleep} from 'node:timers/promises';
-import {apply, machineProbe, writeDurably} from './apply.ts';
+import {apply, machineProbe} from './apply.ts';
 import {findConsoles} from './consoles.ts';
 import {planEvidence} from './evidence.ts';
 import {sendReport} from './fetch.ts';
+import {writeDurably} from './files.ts';
 import {buildIdPath} from './phase.ts';
 import {readAddresses} from './reach.ts';
 import {converge, type Door} from './run.ts';
@@ -40,7 +41,11 @@ async function keepEvidence(status: Status): Promise<void> {
 }
 
 /** Runs a sequence to its end, and tells everybody who should know how it ended. */
-export async function runSequence(name: keyof typeof sequences, machine: Machine, door: Door): Promise<boolean> {
+export async function runSequence(
+	name: keyof typeof sequences,
+	machine: Machine,
+	open: (say: (line: string) => void) => Door,
+): Promise<boolean> {
 	const words = (await machineProbe.read('/proc/cmdline'))?.trim().split(/\s+/) ?? [];
 	const mark = ofMedium[name];
 	if (mark !== undefined && !words.includes(mark))
@@ -67,6 +72,7 @@ export async function runSequence(name: keyof typeof sequences, machine: Machine
 		if (why !== undefined) status.say(`bringup: could not tell ${url}: ${why}`);
 	};
 	await tell();
+	const door = open(line => status.say(`bringup: ${line}`));
 	const {done, reboot} = await converge(sequence, machine, door, status);
 	await status.finish(done ? 'done' : 'failed', name === 'provision' ? await waitForAddresses(machine) : {});
 	for (const line of formatRemedy(status.record)) status.say(line);
@@ -76,6 +82,10 @@ export async function runSequence(name: keyof typeof sequences, machine: Machine
 	if (name === 'provision') {
 		await writeDurably('/run/motd.d/10-bringup', `${summary}\n`, 0o644);
 		await writeDurably('/var/lib/bringup/status.json', `${JSON.stringify(status.record, undefined, '\t')}\n`, 0o644);
+		if (status.record.failures.some(({passing}) => passing)) {
+			const command = ['systemctl', 'restart', 'bringup-again.timer'] as const;
+			await apply({do: 'run', command, why: 'try again later'}, say).catch(error => say(`bringup: ${String(error)}`));
+		}
 	} else if (!done) {
 		await keepEvidence(status);
 	}

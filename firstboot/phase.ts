@@ -30,7 +30,7 @@ export interface Probe {
 
 /** All that a phase can do. A step is data: a plan prints it, a test compares it, apply.ts performs it. */
 export type Step = {why: string} & (
-	| {do: 'run'; command: Command; stdin?: string} // stdin may hold a secret; it is never logged
+	| {do: 'run'; command: Command; stdin?: string; seconds?: number} // stdin may hold a secret; it is never logged. limits.ts says how long a program may take
 	| {do: 'write'; path: string; content: string; mode: number}
 	| {do: 'fetch'; url: string; sha256: string; path: string; mode: number}
 	| {do: 'wait'; until: Command; seconds: number}

@@ -1,5 +1,6 @@
 import test from 'ava';
 import * as z from 'zod';
+import {AwayError} from './fetch.ts';
 import {GivenUp, type Phase, planParts, type Step} from './phase.ts';
 import {probeRecord} from './record.ts';
 import {converge, type Door} from './run.ts';
@@ -98,6 +99,17 @@ test('what depends on a failed phase is held back, and all failures are told', a
 		/two: held back by one[\s\S]*FAILED in phase one\n {2}no cable[\s\S]*FAILED in phase four\n {2}no disk/,
 	);
 	t.is(text.match(/systemctl restart bringup/g)?.length, 1);
+});
+
+test('where a server is away, the run says that it is tried again', async t => {
+	const away: Phase = {
+		...phaseOf([]),
+		plan: () => Promise.reject(new AwayError('http://192.0.2.1/a could not be fetched')),
+	};
+	const {entries, status, door} = setUp({one: away}, async () => {});
+	t.false((await converge(entries, machine, door, status)).done);
+	t.true(status.record.failures[0]?.passing);
+	t.regex(formatStatus(status.record).join('\n'), /tried again in 15 minutes \(bringup-again\.timer\)/);
 });
 
 test('what a phase cannot plan does not keep it from the rest', async t => {

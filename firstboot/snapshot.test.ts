@@ -28,10 +28,9 @@ test('what a run with nothing to do asks is asked again, all at once, and nothin
 	const known = await learn(given, probe);
 	if (known === undefined) return t.fail();
 	t.true(known.questions.length > 3);
-	const [beside, alone] = [listen(), listen()];
-	t.truthy(await recall(known, alone.probe, beside.probe.output));
-	t.deepEqual(beside.asked, known.questions);
-	t.deepEqual(alone.asked, []);
+	const machine = listen();
+	t.truthy(await recall(known, machine.probe));
+	t.deepEqual(machine.asked, known.questions);
 });
 
 test('a machine that has something left to do is nothing to start from', async t => {
@@ -39,29 +38,28 @@ test('a machine that has something left to do is nothing to start from', async t
 	t.is(await learn(given, probeRecord({...record, files})), undefined);
 	const known = await learn(given, probe);
 	if (known === undefined) return t.fail();
-	t.is(await recall(known, probeRecord({...record, files}), probe.output), undefined);
+	t.is(await recall(known, probeRecord({...record, files})), undefined);
 });
 
 test('a question that is not known is asked, and one that fails fails only who asks it', async t => {
 	const known = await learn(given, probe);
 	if (known === undefined) return t.fail();
 	const [first, ...questions] = known.questions;
-	const alone = listen();
 	const mute = ['false'] as const;
-	const beside = (command: Command) => (command === mute ? Promise.reject(new Error('exit 1')) : probe.output(command));
-	t.truthy(await recall({...known, questions: [mute, ...questions]}, alone.probe, beside));
-	t.deepEqual(alone.asked, first ? [first] : []);
-	const broken = {...known, questions: [mute]};
-	await t.throwsAsync(recall(broken, {...probe, output: () => Promise.reject(new Error('exit 2'))}, beside), {
-		message: 'exit 2',
-	});
+	const {asked, probe: listening} = listen();
+	const output = (command: Command) =>
+		command === mute ? Promise.reject(new Error('exit 1')) : listening.output(command);
+	t.truthy(await recall({...known, questions: [mute, ...questions]}, {...probe, output}));
+	t.deepEqual(asked, [...questions, ...(first ? [first] : [])]);
+	const dead = {...probe, output: () => Promise.reject(new Error('exit 2'))};
+	await t.throwsAsync(recall({...known, questions: [mute]}, dead), {message: 'exit 2'});
 });
 
 test('who plans again comes to the same, whatever changed since', async t => {
 	const known = await learn(given, probe);
 	if (known === undefined) return t.fail();
 	const files = {...record.files};
-	const recalled = await recall(known, probeRecord({...record, files}), probe.output);
+	const recalled = await recall(known, probeRecord({...record, files}));
 	for (const path of Object.keys(files)) delete files[path];
 	t.is(await recalled?.probe.read('/etc/default/locale'), record.files['/etc/default/locale']);
 	t.truthy(await recalled?.probe.list('/etc'));

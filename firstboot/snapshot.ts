@@ -69,9 +69,8 @@ function keepAnswers(probe: Probe): {asking: Probe; again: Probe} {
 export async function recall(
 	{machine, questions}: Known,
 	probe: Probe,
-	askBeside: Probe['output'],
 ): Promise<{probe: Probe; plans: Plans} | undefined> {
-	const answers = new Map(questions.map(command => [JSON.stringify(command), askBeside(command)]));
+	const answers = new Map(questions.map(command => [JSON.stringify(command), probe.output(command)]));
 	for (const answer of answers.values()) answer.catch(() => {}); // of a question that is not asked any more
 	const output = (command: Command) => answers.get(JSON.stringify(command)) ?? probe.output(command);
 	const {asking, again} = keepAnswers({...probe, output});

@@ -1,4 +1,5 @@
 import {CommandError} from './apply.ts';
+import {AwayError} from './fetch.ts';
 import type {Command, Step} from './phase.ts';
 
 /** Where the status of the last run is; gone with the next boot. */
@@ -20,6 +21,8 @@ export interface Failure {
 	phase: string;
 	step?: string;
 	message: string;
+	/** Whether it may pass by itself: it is tried again later. */
+	passing?: boolean;
 	command?: Command;
 	lines?: readonly string[];
 }
@@ -126,6 +129,7 @@ export class Status {
 			phase: name,
 			message: error instanceof Error ? error.message : String(error),
 			...(step === undefined ? {} : {step}),
+			...(error instanceof AwayError ? {passing: true} : {}),
 			...(error instanceof CommandError ? {command: error.command, lines: error.lines} : {}),
 		};
 		this.record.failures.push(failure);
@@ -164,7 +168,11 @@ export function formatRemedy({failures, sequence}: StatusRecord): string[] {
 			'what was done stays. Mend the cause, then: systemctl restart bringup   (or reboot: it goes on from here)',
 		],
 	};
-	return (remedies[sequence] ?? onMedium('Alt+F2')).map(line => `  ${line}`);
+	const again = 'what may pass by itself is tried again in 15 minutes (bringup-again.timer), and at the next boot';
+	return [
+		...(remedies[sequence] ?? onMedium('Alt+F2')),
+		...(sequence === 'provision' && failures.some(({passing}) => passing) ? [again] : []),
+	].map(line => `  ${line}`);
 }
 
 /** How each phase that has something to tell ended. */
