@@ -37,6 +37,11 @@ export class Machine {
 		});
 	}
 
+	/** Settles when QEMU has ended, by itself or not. */
+	get ended(): Promise<unknown> {
+		return this.#qemu.ended;
+	}
+
 	get running(): boolean {
 		return this.#running;
 	}
