@@ -247,7 +247,7 @@ export async function apply(step: Step, say: Say): Promise<void> {
 		case 'wait':
 			return wait(step.until, step.seconds, say);
 		case 'reboot': {
-			const command = ['systemctl', '--no-block', 'reboot'] as const;
+			const command = ['systemctl', '--no-block', step.kexec ? 'kexec' : 'reboot'] as const;
 			await run(command, {limit: limitOf(command), say});
 		}
 	}

@@ -17,7 +17,8 @@ import type {Probe, Step} from './phase.ts';
 
 /** Whether the disk holds nothing but an install of ours that never booted. */
 async function isUnfinished(disk: Disk, table: Table | undefined, layout: Layout, probe: Probe): Promise<boolean> {
-	if (table?.id !== layout.tableId || table.unfinished === undefined) return false;
+	const root = table?.partitions.find(({number}) => number === partitions.root);
+	if (table?.id !== layout.tableId || root === undefined || table.mark?.uuid !== root.uuid) return false;
 	const [onEsp, onRoot] = await Promise.all([
 		readSignatures(probe, partitionPath(disk, partitions.esp)),
 		readSignatures(probe, partitionPath(disk, partitions.root)),
@@ -38,7 +39,7 @@ async function findConsent(
 ): Promise<string | undefined> {
 	if (await isUnfinished(disk, table, layout, probe)) return 'an install that never booted';
 	const root = table?.partitions.find(({number}) => number === partitions.root);
-	if (table?.id === layout.tableId && root?.name === rootName && table.unfinished === undefined) {
+	if (table?.id === layout.tableId && root?.name === rootName) {
 		if (root.uuid === layout.rootPartUuid) {
 			throw new Error(
 				`${disk.name} was installed by this very medium. Remove the medium and boot the disk; to install it anew, build the medium again with a changed profile, or erase the disk (wipefs --all)`,
@@ -103,7 +104,7 @@ export async function planClearance(config: Install, disk: Disk, layout: Layout,
 		return {begun: true, consent, given: true, wipe: planWipe(disk, consent)};
 	}
 	// Erased, and the power was cut before there was a table.
-	if (found.length === 0 && (await readMark(probe, disk.path, markOffset)) === layout.rootPartUuid)
+	if (found.length === 0 && (await readMark(probe, disk.path, markOffset))?.uuid === layout.rootPartUuid)
 		return {begun: false, consent: 'this install has begun on it', given: true, wipe: []};
 	if (found.length === 0) {
 		await checkEmpty(disk, probe);

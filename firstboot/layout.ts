@@ -18,8 +18,8 @@ export interface Partition {
 export interface Table {
 	id: string;
 	partitions: readonly Partition[];
-	/** The root partition's UUID, while an install has not yet booted from the disk. */
-	unfinished?: string | undefined;
+	/** While an install has not yet booted from the disk. */
+	mark?: Mark | undefined;
 }
 
 export interface Signature {
@@ -47,22 +47,30 @@ interface SfdiskTable {
 const sector = 512;
 export const markOffset = 2 * 2 ** 20 - sector;
 
+/** How far an install is that has not yet booted from its disk. */
+export interface Mark {
+	state: 'installing' | 'installed';
+	/** The root partition's. */
+	uuid: string;
+}
+
 /**
- * While a disk is being installed, the last sector of its BIOS boot partition says so. A sector is written whole or not at
- * all, which a change of a GPT is not. GRUB's core.img takes less than half of that partition.
+ * Until an install has booted from its disk, the last sector of its BIOS boot partition says how far it is. A sector is
+ * written whole or not at all, which a change of a GPT is not. GRUB's core.img takes less than half of that partition.
  */
-export async function readMark(probe: Probe, path: string, offset: number): Promise<string | undefined> {
+export async function readMark(probe: Probe, path: string, offset: number): Promise<Mark | undefined> {
 	const skip = `skip=${offset / sector}`;
 	const text = await probe.output(['dd', `if=${path}`, `bs=${sector}`, skip, 'count=1', 'status=none']);
-	return /^bringup-installing ([0-9a-f-]{36})\n/.exec(text)?.[1];
+	const [, state, uuid = ''] = /^bringup-(installing|installed) ([0-9a-f-]{36})\n/.exec(text) ?? [];
+	return state === 'installing' || state === 'installed' ? {state, uuid} : undefined;
 }
 
 /** Where the mark is, given the BIOS boot partition. */
 export const markOffsetIn = ({end}: Partition): number => end - sector;
 
-/** The step that writes the mark, or with no UUID takes it away. */
-export function planMark(path: string, offset: number, uuid: string | undefined, why: string): Step {
-	const content = uuid === undefined ? '' : `bringup-installing ${uuid}\n`;
+/** The step that writes the mark, or takes it away. */
+export function planMark(path: string, offset: number, mark: Mark | undefined, why: string): Step {
+	const content = mark === undefined ? '' : `bringup-${mark.state} ${mark.uuid}\n`;
 	const command: Command = [
 		'dd',
 		`of=${path}`,
@@ -90,8 +98,8 @@ export async function readTable(
 		end: (start + size) * partitiontable.sectorsize,
 	}));
 	const bios = found.find(({number, type}) => number === partitions.bios && type === partitionTypes.bios);
-	const unfinished = bios && (await readMark(probe, path, markOffsetIn(bios)));
-	return {id: partitiontable.id.toLowerCase(), partitions: found, unfinished};
+	const mark = bios && (await readMark(probe, path, markOffsetIn(bios)));
+	return {id: partitiontable.id.toLowerCase(), partitions: found, mark};
 }
 
 /** The names by which an install knows its own disk again. */
@@ -158,18 +166,18 @@ export function isBegun(table: Table | undefined, layout: Layout): boolean {
 		table?.id === layout.tableId &&
 		find(partitions.esp)?.uuid === layout.espPartUuid &&
 		root?.uuid === layout.rootPartUuid &&
-		table.unfinished === layout.rootPartUuid
+		table.mark?.uuid === layout.rootPartUuid
 	);
 }
 
-/** Whether this build has installed this disk, and the disk has booted. */
+/** Whether this build has installed this disk whole, booted or not. */
 export function isInstalled(table: Table | undefined, layout: Layout): boolean {
 	const root = table?.partitions.find(({number}) => number === partitions.root);
 	return (
 		table?.id === layout.tableId &&
 		root?.name === rootName &&
 		root.uuid === layout.rootPartUuid &&
-		table.unfinished === undefined
+		!(table.mark?.uuid === layout.rootPartUuid && table.mark.state === 'installing')
 	);
 }
 

@@ -34,7 +34,7 @@ export type Step = {why: string} & (
 	| {do: 'write'; path: string; content: string; mode: number}
 	| {do: 'fetch'; url: string; sha256: string; path: string; mode: number}
 	| {do: 'wait'; until: Command; seconds: number}
-	| {do: 'reboot'}
+	| {do: 'reboot'; kexec?: true} // into the kernel that kexec(8) has loaded
 );
 
 /** One stretch of a sequence: from a section of the profile and the machine as found, to what is left to do. */

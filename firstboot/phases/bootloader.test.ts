@@ -2,8 +2,7 @@ import test from 'ava';
 import {mountsOf} from '../folders.test.machine.ts';
 import {bootInstalled} from './boot-installed.ts';
 import {bootloader} from './bootloader.ts';
-import {finish} from './finish.ts';
-import {commandsOf, config, device, layout, machine, table} from './install.test.machine.ts';
+import {commandsOf, config, device, layout, machine, marked, table} from './install.test.machine.ts';
 
 const entries = (uuid: string) =>
 	`BootOrder: 0003,0001\nBoot0001* CD\tPciRoot(0x0)/Pci(0x2,0x0)/SCSI(0,0)\nBoot0003* debian\tHD(2,GPT,${uuid},0x1000,0x100000)/File(\\EFI\\debian\\shimx64.efi)\n`;
@@ -12,7 +11,7 @@ const underBios = {'ls /sys/firmware': 'acpi\n'};
 const both = {...config, firmware: 'both' as const};
 
 /** What makes a disk bootable, among the commands. */
-const bootable = /BOOTX64\.EFI$|--create|grub-bios-setup|^write$/;
+const bootable = /BOOTX64\.EFI$|--create|grub-bios-setup|^write$|^dd /;
 
 test('what makes the disk bootable comes last, when all else is durable', async t => {
 	for (const [wanted, firmware] of [
@@ -27,7 +26,7 @@ test('what makes the disk bootable comes last, when all else is durable', async 
 		t.true(durable > commands.indexOf('chroot /target update-grub') && durable < first);
 		for (const command of commands.filter(command => command.includes('grub-install')))
 			t.regex(command, /--no-nvram$|--no-bootsector /);
-		t.is(commands.at(-1), 'write');
+		t.deepEqual(commands.slice(-2), ['write', `dd of=${device} bs=512 seek=4095 conv=notrunc,fsync status=none`]);
 	}
 });
 
@@ -50,37 +49,47 @@ test('an entry of an earlier install on this disk is removed before a file lies 
 	t.false(commandsOf(await bootloader.plan(config, other)).some(command => command.includes('--delete-bootnum')));
 });
 
-const installed = {...table({sealed: true}), ...ofThisDisk};
-const espMount = mountsOf('/', '/run/bringup/esp');
+const menu = `menuentry 'Debian GNU/Linux' {
+	echo	'Loading Linux 6.12 ...'
+	linux	/boot/vmlinuz-6.12 root=UUID=${layout.rootUuid} ro  console=ttyS0,115200 console=tty0 $vt_handoff
+	echo	'Loading initial ramdisk ...'
+	initrd	/boot/bringup-links.img /boot/initrd.img-6.12
+}
+submenu 'Advanced options' {
+	linux	/boot/vmlinuz-6.1 root=UUID=other ro single
+	initrd	/boot/initrd.img-6.1
+}
+`;
+const mounted = {...mountsOf('/', '/run/bringup/installed'), '/run/bringup/installed/boot/grub/grub.cfg': menu};
+const whole = marked(layout.rootPartUuid, device, 4095, 'installed');
 
-test('a disk that this very medium has installed is booted, and nothing else is done', async t => {
+test('a disk that this very medium has installed is booted, before anything else is asked', async t => {
 	t.deepEqual(await bootInstalled.plan(config, machine({})), []);
 	t.deepEqual(await bootInstalled.plan(config, machine(table())), []);
-	t.deepEqual(commandsOf(await bootInstalled.plan(config, machine(installed))), [
-		`mount -o X-mount.mkdir -t vfat ${device}-part2 /run/bringup/esp`,
-	]);
-	t.deepEqual(commandsOf(await bootInstalled.plan(config, machine(installed, espMount))), [
-		'write',
-		'efibootmgr --quiet --bootnext 0003',
-		'umount /run/bringup/esp',
-		'reboot',
-	]);
+	for (const found of [table({sealed: true}), {...table(), ...whole}]) {
+		t.deepEqual(commandsOf(await bootInstalled.plan(config, machine(found))), [
+			`mount -o ro,X-mount.mkdir -t ext4 ${device}-part3 /run/bringup/installed`,
+		]);
+		const steps = await bootInstalled.plan(config, machine(found, mounted));
+		t.deepEqual(commandsOf(steps), [
+			'dd if=/run/bringup/installed/boot/bringup-links.img of=/run/bringup/initrd.img bs=1M status=none',
+			'dd if=/run/bringup/installed/boot/initrd.img-6.12 of=/run/bringup/initrd.img bs=1M status=none oflag=append conv=notrunc',
+			`kexec --load --kexec-syscall-auto --initrd=/run/bringup/initrd.img --command-line=root=UUID=${layout.rootUuid} ro  console=ttyS0,115200 console=tty0 /run/bringup/installed/boot/vmlinuz-6.12`,
+			'umount /run/bringup/installed',
+			'reboot',
+		]);
+		t.true(steps.at(-1)?.do === 'reboot' && (steps.at(-1) as {kexec?: true}).kexec);
+	}
+	const others = table({sealed: true, uuid: '11111111-1111-1111-1111-111111111111'});
+	t.deepEqual(await bootInstalled.plan(config, machine(others)), []);
 });
 
-test('a firmware that boots the medium all the same is not asked for ever', async t => {
-	const asked = {...espMount, '/run/bringup/esp/bringup/': 'asked\tf\t0\t1\t2\t\n'};
-	for (const probe of [machine(installed, asked), machine({...installed, ...underBios}, espMount)])
-		await t.throwsAsync(bootInstalled.plan(config, probe), {
-			message: /was installed by this very medium[\s\S]*Remove the medium/,
-		});
+test('a system whose boot menu is not there is not called bootable', async t => {
+	const none = mountsOf('/', '/run/bringup/installed');
+	await t.throwsAsync(bootInstalled.plan(config, machine(table({sealed: true}), none)), {message: /has no kernel/});
 });
 
-test('the installed system is booted next, whatever the boot order', async t => {
-	const commands = commandsOf(await finish.plan(config, machine(ofThisDisk)));
-	t.true(commands.includes('efibootmgr --quiet --bootnext 0003'));
-	t.is(commands.at(-1), 'reboot');
-	t.deepEqual(
-		commandsOf(await finish.plan(config, machine(underBios))).map(command => command.split(' ')[0]),
-		['cp', 'sync', 'umount', 'reboot'],
-	);
+test('an install that is whole needs no boot loader, one that only looks so does', async t => {
+	t.deepEqual(await bootloader.plan(config, machine({...table(), ...whole})), []);
+	t.true((await bootloader.plan(config, machine(table()))).length > 0);
 });

@@ -1,6 +1,16 @@
-import {findBootEntries, isUefi} from '../boot-entries.ts';
 import {chooseDisk, type Disk, installSchema, target} from '../disks.ts';
-import {type Layout, partitions, readLayout} from '../layout.ts';
+import {
+	isInstalled,
+	type Layout,
+	markOffset,
+	markOffsetIn,
+	partitions,
+	planMark,
+	readLayout,
+	readSignatures,
+	readTable,
+	type Table,
+} from '../layout.ts';
 import {type Command, type Phase, type Probe, readMounts, type Step} from '../phase.ts';
 
 const esp = `${target}/boot/efi`;
@@ -54,12 +64,42 @@ function planEntry(disk: Disk): Step {
 	return run('make the firmware entry', 'efibootmgr', '--quiet', '--create', ...place, '--label', 'debian');
 }
 
+/** The firmware's entries that start from this install's ESP, by number (efibootmgr(8)). */
+async function findEntries({espPartUuid}: Layout, probe: Probe): Promise<string[]> {
+	const text = await probe.output(['efibootmgr', '--verbose']);
+	const entries = [...text.matchAll(/^Boot([0-9A-F]{4})\*? (.*)$/gim)];
+	return entries.flatMap(([, number = '', rest = '']) =>
+		rest.toLowerCase().includes(`gpt,${espPartUuid},`) ? [number] : [],
+	);
+}
+
+/** Says on the disk that it is whole, for GRUB on the medium, and for the installer where GRUB does not see the disk. */
+function planInstalled(disk: Disk, layout: Layout, table: Table | undefined): Step[] {
+	const bios = table?.partitions.find(({number}) => number === partitions.bios);
+	const offset = bios === undefined ? markOffset : markOffsetIn(bios);
+	return [
+		{
+			do: 'write',
+			path: `${esp}/bringup/installed-${layout.buildId}`,
+			content: `set bringup_root=${layout.rootUuid}\n`,
+			mode: 0o644,
+			why: 'tell the medium that this disk is installed',
+		},
+		planMark(disk.path, offset, {state: 'installed', uuid: layout.rootPartUuid}, `mark ${disk.name} as installed`),
+	];
+}
+
 /** An entry of an earlier install on this disk would start this one before it is whole. */
 async function planNoEntries(layout: Layout, probe: Probe): Promise<Step[]> {
-	const entries = await findBootEntries(layout, probe);
+	const entries = await findEntries(layout, probe);
 	return entries.map(number =>
 		run('remove an old firmware entry', 'efibootmgr', '--quiet', '--bootnum', number, '--delete-bootnum'),
 	);
+}
+
+/** Whether the machine was started by UEFI. */
+async function isUefi(probe: Probe): Promise<boolean> {
+	return (await probe.output(['ls', '/sys/firmware'])).split('\n').includes('efi');
 }
 
 /** Debian's signed shim and GRUB. Whatever makes the disk bootable comes last, when all else is durable. */
@@ -77,9 +117,8 @@ export const bootloader: Phase<typeof installSchema> = {
 	async plan(config, probe) {
 		const disk = await chooseDisk(config, probe);
 		const layout = await readLayout(probe, disk);
-		const chain = `${esp}/bringup/installed-${layout.buildId}`;
-		const content = `set bringup_root=${layout.rootUuid}\n`; // read by GRUB on the medium
-		if ((await probe.read(chain)) === content) return [];
+		const table = await readTable(probe, disk.path, await readSignatures(probe, disk.path));
+		if (isInstalled(table, layout)) return [];
 		const nvram = await isUefi(probe);
 		const [uefi, bios] = [nvram || config.firmware === 'both', !nvram || config.firmware === 'both'];
 		const mounted = await readMounts(probe);
@@ -100,7 +139,7 @@ export const bootloader: Phase<typeof installSchema> = {
 				: []),
 			...(uefi ? planRemovable() : []),
 			...(nvram ? [planEntry(disk)] : []),
-			{do: 'write', path: chain, content, mode: 0o644, why: 'tell the medium that this disk is installed'},
+			...planInstalled(disk, layout, table),
 		];
 	},
 };

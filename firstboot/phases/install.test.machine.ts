@@ -9,10 +9,15 @@ export const device = '/dev/disk/by-diskseq/1';
 export const signatures = (path: string) => `wipefs --no-act --json ${path}`;
 export const config = installSchema.parse({disk: {minSize: '16G'}});
 
-/** What the sector says that tells an install which has not yet booted. */
-export function marked(uuid: string | undefined, path = device, sector = 4095): Record<string, string> {
+/** What the sector says that tells how far an install is which has not yet booted. */
+export function marked(
+	uuid: string | undefined,
+	path = device,
+	sector = 4095,
+	state = 'installing',
+): Record<string, string> {
 	const question = `dd if=${path} bs=512 skip=${sector} count=1 status=none`;
-	return {[question]: uuid === undefined ? '' : `bringup-installing ${uuid}\n\0`};
+	return {[question]: uuid === undefined ? '' : `bringup-${state} ${uuid}\n\0`};
 }
 
 /** The blank machine with other answers; undefined takes one away. */

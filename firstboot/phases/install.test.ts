@@ -205,7 +205,7 @@ test('the disk is picked once, and why is on record', async t => {
 });
 
 /** The installed machine, whose root partition is mounted at /, and its mark. */
-function running(unfinished: string | undefined, files: Record<string, string> = {}) {
+function running(unfinished: string | undefined) {
 	const parts = [null, '/boot/efi', '/'].map((mount, index) => {
 		const name = `nvme0n1p${index + 1}`;
 		return {name, path: `/dev/${name}`, type: 'part', mountpoints: [mount]};
@@ -215,7 +215,7 @@ function running(unfinished: string | undefined, files: Record<string, string> =
 	const sysfs = parts.map(({name}, index) => [`/sys/class/block/${name}/partition`, `${index + 1}\n`]);
 	return machine(
 		{...lsblk, ...marked(unfinished, '/dev/nvme0n1p1', 2047)},
-		{...Object.fromEntries(sysfs), '/sys/class/block/nvme0n1p1/size': '2048\n', ...files},
+		{...Object.fromEntries(sysfs), '/sys/class/block/nvme0n1p1/size': '2048\n'},
 	);
 }
 
@@ -225,14 +225,6 @@ test('the first boot seals the install with one sector, later ones do nothing', 
 	t.deepEqual(commandsOf([step as Step]), ['dd of=/dev/nvme0n1p1 bs=512 seek=2047 conv=notrunc,fsync status=none']);
 	t.deepEqual(rest, []);
 	t.deepEqual(await seal.plan(config, running(undefined)), []);
-});
-
-test('a boot answers what the medium asked of the firmware', async t => {
-	const asked = running(undefined, {'/boot/efi/bringup/': 'asked\tf\t0\t1\t2\t\n'});
-	t.deepEqual(commandsOf(await seal.plan(config, asked)), [
-		'rm /boot/efi/bringup/asked',
-		'sync --file-system /boot/efi',
-	]);
 });
 
 test('no phase of the install takes a tool that cannot answer for a machine with nothing on it', async t => {

@@ -70,7 +70,7 @@ export const mark: Phase<typeof installSchema> = {
 		const begin = planMark(
 			disk.path,
 			markOffsetIn(bootPartition),
-			layout.rootPartUuid,
+			{state: 'installing', uuid: layout.rootPartUuid},
 			`mark ${disk.name} as being installed`,
 		);
 		return [begin, ...commands.map(([command, why]): Step => ({do: 'run', command, why}))];

@@ -25,7 +25,12 @@ export const partition: Phase<typeof installSchema> = {
 		if (begun) return [];
 		return [
 			// First: what a power cut leaves of the rest is then known as ours, and a table without the mark is in use.
-			planMark(disk.path, markOffset, layout.rootPartUuid, `mark ${disk.name} as being installed`),
+			planMark(
+				disk.path,
+				markOffset,
+				{state: 'installing', uuid: layout.rootPartUuid},
+				`mark ${disk.name} as being installed`,
+			),
 			...wipe,
 			{
 				do: 'run',
