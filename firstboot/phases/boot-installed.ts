@@ -1,8 +1,7 @@
-import {chooseDisk, installSchema} from '../disks.ts';
+import {chooseDisk, installSchema, target} from '../disks.ts';
 import {isInstalled, partitionPath, partitions, readLayout, readSignatures, readTable} from '../layout.ts';
 import {type Command, type Phase, type Probe, readMounts, type Step} from '../phase.ts';
 
-const root = '/run/bringup/installed';
 const initrd = '/run/bringup/initrd.img';
 
 /** What GRUB of the installed system would start first. */
@@ -24,15 +23,15 @@ export function parseMenu(text: string): Kernel {
 }
 
 async function planKernel(probe: Probe): Promise<Step[]> {
-	const menu = await probe.read(`${root}/boot/grub/grub.cfg`);
+	const menu = await probe.read(`${target}/boot/grub/grub.cfg`);
 	const {image, words, initrds} = parseMenu(menu ?? '');
 	const join = initrds.map((path, index): Command => {
 		const more = index === 0 ? [] : ['oflag=append', 'conv=notrunc'];
-		return ['dd', `if=${root}${path}`, `of=${initrd}`, 'bs=1M', 'status=none', ...more];
+		return ['dd', `if=${target}${path}`, `of=${initrd}`, 'bs=1M', 'status=none', ...more];
 	});
 	// As one file: kexec takes no second one.
 	const steps = join.map((command): Step => ({do: 'run', command, why: 'read its initramfs'}));
-	const load = ['--load', '--kexec-syscall-auto', `--initrd=${initrd}`, `--command-line=${words}`, `${root}${image}`];
+	const load = ['--load', '--kexec-syscall-auto', `--initrd=${initrd}`, `--command-line=${words}`, `${target}${image}`];
 	return [...steps, {do: 'run', command: ['kexec', ...load], why: 'load its kernel'}];
 }
 
@@ -48,14 +47,14 @@ export const bootInstalled: Phase<typeof installSchema> = {
 		const layout = await readLayout(probe, disk);
 		const table = await readTable(probe, disk.path, await readSignatures(probe, disk.path));
 		if (!isInstalled(table, layout)) return [];
-		if (!(await readMounts(probe)).includes(root)) {
+		if (!(await readMounts(probe)).includes(target)) {
 			const device = partitionPath(disk, partitions.root);
-			const command: Command = ['mount', '-o', 'ro,X-mount.mkdir', '-t', 'ext4', device, root];
+			const command: Command = ['mount', '-o', 'ro,X-mount.mkdir', '-t', 'ext4', device, target];
 			return [{do: 'run', command, why: `mount the system that this medium has installed on ${disk.name}`}];
 		}
 		return [
 			...(await planKernel(probe)),
-			{do: 'run', command: ['umount', root], why: 'unmount it'},
+			{do: 'run', command: ['umount', target], why: 'unmount it'},
 			{do: 'reboot', kexec: true, why: `start it; to install anew, build the medium again with a changed profile`},
 		];
 	},

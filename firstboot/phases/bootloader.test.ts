@@ -60,7 +60,7 @@ submenu 'Advanced options' {
 	initrd	/boot/initrd.img-6.1
 }
 `;
-const mounted = {...mountsOf('/', '/run/bringup/installed'), '/run/bringup/installed/boot/grub/grub.cfg': menu};
+const mounted = {...mountsOf('/', '/target'), '/target/boot/grub/grub.cfg': menu};
 const whole = marked(layout.rootPartUuid, device, 4095, 'installed');
 
 test('a disk that this very medium has installed is booted, before anything else is asked', async t => {
@@ -68,14 +68,14 @@ test('a disk that this very medium has installed is booted, before anything else
 	t.deepEqual(await bootInstalled.plan(config, machine(table())), []);
 	for (const found of [table({sealed: true}), {...table(), ...whole}]) {
 		t.deepEqual(commandsOf(await bootInstalled.plan(config, machine(found))), [
-			`mount -o ro,X-mount.mkdir -t ext4 ${device}-part3 /run/bringup/installed`,
+			`mount -o ro,X-mount.mkdir -t ext4 ${device}-part3 /target`,
 		]);
 		const steps = await bootInstalled.plan(config, machine(found, mounted));
 		t.deepEqual(commandsOf(steps), [
-			'dd if=/run/bringup/installed/boot/bringup-links.img of=/run/bringup/initrd.img bs=1M status=none',
-			'dd if=/run/bringup/installed/boot/initrd.img-6.12 of=/run/bringup/initrd.img bs=1M status=none oflag=append conv=notrunc',
-			`kexec --load --kexec-syscall-auto --initrd=/run/bringup/initrd.img --command-line=root=UUID=${layout.rootUuid} ro  console=ttyS0,115200 console=tty0 /run/bringup/installed/boot/vmlinuz-6.12`,
-			'umount /run/bringup/installed',
+			'dd if=/target/boot/bringup-links.img of=/run/bringup/initrd.img bs=1M status=none',
+			'dd if=/target/boot/initrd.img-6.12 of=/run/bringup/initrd.img bs=1M status=none oflag=append conv=notrunc',
+			`kexec --load --kexec-syscall-auto --initrd=/run/bringup/initrd.img --command-line=root=UUID=${layout.rootUuid} ro  console=ttyS0,115200 console=tty0 /target/boot/vmlinuz-6.12`,
+			'umount /target',
 			'reboot',
 		]);
 		t.true(steps.at(-1)?.do === 'reboot' && (steps.at(-1) as {kexec?: true}).kexec);
@@ -85,7 +85,7 @@ test('a disk that this very medium has installed is booted, before anything else
 });
 
 test('a system whose boot menu is not there is not called bootable', async t => {
-	const none = mountsOf('/', '/run/bringup/installed');
+	const none = mountsOf('/', '/target');
 	await t.throwsAsync(bootInstalled.plan(config, machine(table({sealed: true}), none)), {message: /has no kernel/});
 });
 
