@@ -8,6 +8,7 @@ import {parseArgs} from 'node:util';
 import {findPort, type Machine, startMachine} from '../builder/boot/machine.ts';
 import {run} from '../builder/run.ts';
 import {type Cut, type Durations, type Plan, planRun, stages} from './fault-plan.ts';
+import {formatTable, type Row} from './fault-table.ts';
 import {type LossyDisk, openLossyDisk, proveLossy} from './lossy-disk.ts';
 import {compareDigests, type Digest, readDigest} from './machine-digest.ts';
 import {type Artefact, buildIso, makeAssets} from './vm.ts';
@@ -15,6 +16,7 @@ import {type Artefact, buildIso, makeAssets} from './vm.ts';
 const folder = resolve('out/faults');
 const sizes = {'NVME-SYSTEM': '20G', LEFT: '3G', RIGHT: '3G', FAST: '6G'};
 const serials = Object.keys(sizes);
+const results = join(folder, 'results.jsonl');
 const firmware = 'uefi-secure-boot';
 const variables = `vars-${firmware}.fd`;
 
@@ -156,16 +158,6 @@ async function waitForCut({machine}: Running, {after, seconds}: Cut): Promise<vo
 	await new Promise(resolve => setTimeout(resolve, seconds * 1000));
 }
 
-/** How a run ended. */
-interface Row extends Plan {
-	seed: number;
-	result: 'converged' | 'refused' | 'failed' | 'differs' | 'emulator';
-	seconds: number;
-	/** What was said last before each cut. */
-	cutAt: string[];
-	detail?: string;
-}
-
 function findLast(serial: string): string {
 	const lines = serial.split('\n').filter(line => /^(bringup: |phase )/.test(line));
 	return lines.at(-1)?.slice(0, 100) ?? 'before our program';
@@ -209,7 +201,8 @@ async function performRun(plan: Plan, seed: number, artefact: Artefact, referenc
 		return lost.length === 0 ? end('converged') : end('differs', lost.join('\n'));
 	} catch (error) {
 		const text = error instanceof Error ? error.message : String(error);
-		return emulator.test(text) ? end('emulator', text.slice(-2000)) : end('failed', text.slice(-4000));
+		if (emulator.test(text)) return end('emulator', text.slice(-2000));
+		return end(/nothing was changed/.test(text) ? 'refused' : 'failed', text.slice(-4000));
 	} finally {
 		await rm(own, {recursive: true, force: true});
 	}
@@ -224,6 +217,7 @@ function readWords() {
 			first: {type: 'string', default: '1'},
 			jobs: {type: 'string', default: '2'},
 			stage: {type: 'string'},
+			table: {type: 'boolean', default: false},
 			profile: {type: 'string', default: 'ovmf-tests/profiles/whole.yaml'},
 		},
 	});
@@ -232,8 +226,15 @@ function readWords() {
 	return {...values, stage, runs: Number(values.runs), seed: Number(values.seed), first: Number(values.first)};
 }
 
+/** Every run of out/faults/results.jsonl, as the table of docs/reliability.md. */
+async function printTable(): Promise<void> {
+	const lines = (await readFile(results, 'utf8')).split('\n').filter(Boolean);
+	process.stdout.write(formatTable(lines.map(line => JSON.parse(line) as Row)));
+}
+
 async function main(): Promise<void> {
 	const words = readWords();
+	if (words.table) return printTable();
 	await mkdir(folder, {recursive: true});
 	await proveLossy(folder);
 	console.log('the disks lose what was not flushed: shown');
@@ -247,7 +248,7 @@ async function main(): Promise<void> {
 			const plan = planRun(words.seed, number, reference.durations, words.stage);
 			let row = await performRun(plan, words.seed, artefact, reference);
 			if (row.result === 'emulator') row = await performRun(plan, words.seed, artefact, reference);
-			await appendFile(join(folder, 'results.jsonl'), `${JSON.stringify(row)}\n`);
+			await appendFile(results, `${JSON.stringify(row)}\n`);
 			console.log(
 				`run ${number}: ${row.stage}, ${row.medium}, cut at ${row.cutAt.join(' | ')}: ${row.result}, ${row.seconds} s`,
 			);
