@@ -45,18 +45,19 @@ test('wipe: any erases first, in a step of its own that names the disk', async t
 	);
 	t.deepEqual(commandsOf(steps), [
 		mark,
+		'udevadm settle',
 		`wipefs --all ${device}`,
 		`sfdisk --wipe-partitions always ${device}`,
 		'udevadm settle',
 	]);
-	t.regex(steps[1]?.why ?? '', /serial S0EXAMPLE000001; wipe: any/);
+	t.regex(steps[2]?.why ?? '', /serial S0EXAMPLE000001; wipe: any/);
 });
 
 const finished = table({uuid: '11111111-1111-1111-1111-111111111111', sealed: true});
 
 test('a finished install of this machine is erased with wipe: same-machine only', async t => {
 	await t.throwsAsync(partition.plan(config, machine(finished)), {message: /is not empty/});
-	t.is((await partition.plan({...config, wipe: 'same-machine'}, machine(finished))).length, 4);
+	t.is((await partition.plan({...config, wipe: 'same-machine'}, machine(finished))).length, 5);
 });
 
 test('the finished install of another machine is not the same machine', async t => {
@@ -74,7 +75,7 @@ test('a board with a placeholder for its identity is never the same machine', as
 test('an install that never booted is begun anew by another build', async t => {
 	const other = machine({...table({uuid: '33333333-3333-3333-3333-333333333333'}), ...made});
 	const steps = await partition.plan(config, other);
-	t.regex(steps[1]?.why ?? '', /an install that never booted/);
+	t.regex(steps[2]?.why ?? '', /an install that never booted/);
 });
 
 test('a disk that was erased when the power was cut is begun again, and only by the same build', async t => {

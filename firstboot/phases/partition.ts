@@ -1,7 +1,7 @@
 import {planClearance} from '../consent.ts';
 import {chooseDisk, installSchema} from '../disks.ts';
 import {type Layout, markOffset, partitionTypes, planMark, readLayout, rootName} from '../layout.ts';
-import type {Phase} from '../phase.ts';
+import type {Phase, Step} from '../phase.ts';
 
 function formatTable(layout: Layout): string {
 	return [
@@ -13,6 +13,8 @@ function formatTable(layout: Layout): string {
 		'',
 	].join('\n');
 }
+
+const settle: Step = {do: 'run', command: ['udevadm', 'settle'], why: 'let udev see the partitions'};
 
 /** Lays the table out: BIOS boot, ESP, root, so that one disk boots under either firmware. */
 export const partition: Phase<typeof installSchema> = {
@@ -31,7 +33,8 @@ export const partition: Phase<typeof installSchema> = {
 				{state: 'installing', uuid: layout.rootPartUuid},
 				`mark ${disk.name} as being installed`,
 			),
-			...wipe,
+			// udev reads a table anew when its disk was written to, and the partitions are not there meanwhile.
+			...(wipe.length > 0 ? [settle, ...wipe] : []),
 			{
 				do: 'run',
 				// Signatures inside the new partitions are kept unless the profile gave the disk's content up: format refuses them.
@@ -39,7 +42,7 @@ export const partition: Phase<typeof installSchema> = {
 				stdin: formatTable(layout),
 				why: `partition ${disk.name} (${disk.model}, serial ${disk.serial || 'none'}; ${consent})`,
 			},
-			{do: 'run', command: ['udevadm', 'settle'], why: 'let udev see the partitions'},
+			settle,
 		];
 	},
 };
