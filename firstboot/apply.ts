@@ -1,4 +1,5 @@
 import {type ChildProcess, spawn} from 'node:child_process';
+import {once} from 'node:events';
 import {setTimeout as sleep} from 'node:timers/promises';
 import {fetchFile} from './fetch.ts';
 import {files, writeDurably} from './files.ts';
@@ -142,6 +143,17 @@ function start([program, ...args]: Command, patience: number, options: Options):
 			end(null);
 		});
 	});
+}
+
+/** Locks an open file for as long as it is open, by flock(2), which Node.js has not. False when another process has it. */
+export async function lockFile(file: number): Promise<boolean> {
+	const child = spawn('flock', ['--exclusive', '--nonblock', '3'], {
+		env: environment,
+		stdio: ['ignore', 'ignore', 'ignore', file],
+	});
+	const [code] = (await once(child, 'exit')) as [number | null];
+	if (code === 0 || code === 1) return code === 0;
+	throw new CommandError(['flock', '--exclusive', '--nonblock', '3'], `exited with ${code}`, '');
 }
 
 /** The standard output of a program. Throws a CommandError when it fails, or does not end. */

@@ -243,6 +243,9 @@ export function explainDisks(
 	return verdicts.join('\n') || '  (this machine shows no disk at all)';
 }
 
+/** The status of an install as it is when nothing more fails: what the disk keeps, which is let go of last. */
+export const endedPath = '/run/bringup/ended.json';
+
 /** Where the disk that was picked is on record until the next boot: every phase must come to the same. */
 export const choicePath = '/run/bringup/disk.txt';
 

@@ -24,7 +24,7 @@ const cd = {path: '/dev/sr0', fstype: 'iso9660', mountpoints: ['/run/live/medium
 
 async function places(blockdevices: object[], ...mounts: string[]): Promise<string[]> {
 	const commands = {[listBlockDevices.join(' ')]: {blockdevices}};
-	const steps = await planEvidence('log', probeRecord({commands, files: mountsOf(...mounts)}));
+	const steps = await planEvidence({log: 'log', record: '{}'}, probeRecord({commands, files: mountsOf(...mounts)}));
 	return steps.map(step => (step.do === 'write' ? step.path : step.do === 'run' ? step.command.join(' ') : step.do));
 }
 
@@ -40,6 +40,7 @@ test('from a CD it goes onto the ESP of the disk, where there is one', async t =
 	t.deepEqual(await places([loop, disk, cd], '/', '/target', '/target/boot/efi'), [
 		'/run/bringup/install.log',
 		'/target/boot/efi/bringup/install.log',
+		'/target/var/lib/bringup/install.json',
 		'sync',
 	]);
 	t.deepEqual(await places([cd], '/'), ['/run/bringup/install.log', 'sync']);

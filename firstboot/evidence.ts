@@ -19,7 +19,7 @@ async function findMediumPartition(probe: Probe): Promise<string | undefined> {
 }
 
 /** The steps that keep the log of a failed install where a person can read it: on the stick, and on the disk where it has an ESP. */
-export async function planEvidence(log: string, probe: Probe): Promise<Step[]> {
+export async function planEvidence({log, record}: {log: string; record: string}, probe: Probe): Promise<Step[]> {
 	const local = '/run/bringup/install.log';
 	const steps: Step[] = [{do: 'write', path: local, content: log, mode: 0o600, why: `keep the log in ${local}`}];
 	const stick = await findMediumPartition(probe);
@@ -37,6 +37,10 @@ export async function planEvidence(log: string, probe: Probe): Promise<Step[]> {
 			mode: 0o600,
 			why: "keep the log on the disk's EFI partition: bringup/install.log",
 		});
+	}
+	if ((await readMounts(probe)).includes(target)) {
+		const path = `${target}/var/lib/bringup/install.json`;
+		steps.push({do: 'write', path, content: record, mode: 0o644, why: 'keep the record of this install on the disk'});
 	}
 	return [...steps, {do: 'run', command: ['sync'], why: 'make the log durable'}];
 }

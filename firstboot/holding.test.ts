@@ -48,7 +48,7 @@ async function run(fails: Record<string, Error>, given: Machine = machine) {
 	const sequence = sequences.provision.map((entry): Entry => ({...entry, phase: phaseOf(entry.name)}));
 	const phases = sequence.map(({name}) => name);
 	const status = new Status(
-		{sequence: 'provision', profile: 'test', buildId: '1', phases},
+		{sequence: 'provision', profile: 'test', buildId: '1', process: {pid: 1, boot: 'b'}, phases},
 		() => {},
 		async () => {},
 	);

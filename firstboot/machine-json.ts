@@ -1,4 +1,7 @@
 import * as z from 'zod';
+import type {FalseFact} from './facts/fact.ts';
+import {checkFacts} from './facts/facts.ts';
+import {explainIssues, formatPath} from './facts/issues.ts';
 import {clonePath, mergePatch} from './golden.ts';
 import type {Probe} from './phase.ts';
 import {type Machine, machineSchema} from './sequence.ts';
@@ -11,21 +14,44 @@ export async function readText(probe: Probe): Promise<string> {
 	if (text === undefined)
 		throw new Error(`${machinePath} is missing: this machine was not made by bringup, or its disk is damaged`);
 	const patch = await probe.read(clonePath);
-	return patch === undefined ? text : JSON.stringify(mergePatch(JSON.parse(text), parsePatch(patch)));
+	if (patch === undefined) return text;
+	const merged = mergePatch(
+		parseJson(text, machinePath),
+		parseJson(patch, `${clonePath}, which this clone's seed has written,`),
+	);
+	return JSON.stringify(merged);
 }
 
-function parsePatch(text: string): unknown {
+function parseJson(text: string, what: string): unknown {
 	try {
 		return JSON.parse(text);
 	} catch (error) {
-		throw new Error(`${clonePath}, which this clone's seed has written, is no JSON: ${(error as Error).message}`);
+		throw new Error(`${what} is no JSON: ${(error as Error).message}`);
 	}
 }
 
-/** The sections that the text holds. */
+/** Every fault at once, each with its place. */
+function refuse(faults: readonly FalseFact[]): Error {
+	return new Error(
+		[
+			`${machinePath} has ${faults.length === 1 ? 'a fault' : `${faults.length} faults`}; nothing was changed`,
+			...faults.map(({path, message}) => `${formatPath(path)}: ${message}`),
+			'mend it there, and in the profile, which the next build is made from; bringup check tells the same of that',
+		].join('\n'),
+	);
+}
+
+/** The sections that the text holds. Throws what the schema and the facts refuse, before anything is changed. */
 export function parseMachine(text: string): Machine {
 	z.config({jitless: true}); // what zod compiles for speed pays for itself at the hundredth time
-	return machineSchema.parse(JSON.parse(text));
+	const value = parseJson(text, machinePath);
+	const {success, data, error} = machineSchema.safeParse(value);
+	if (!success) throw refuse(explainIssues(error.issues, value));
+	// Of a golden image the build checked that it holds nothing of a machine's own; its clones do.
+	const {image, ...sections} = data;
+	const faults = checkFacts(image ? {...sections, identity: undefined, kubernetes: undefined} : data);
+	if (faults.length > 0) throw refuse(faults);
+	return data;
 }
 
 /** What the machine is to be. */

@@ -3,10 +3,13 @@ import {startupSnapshot} from 'node:v8';
 import {apply, CommandError, machineProbe, openDoor} from './apply.ts';
 import {findConsoles} from './consoles.ts';
 import {planStart} from './k3s-start.ts';
+import {takeLockNow} from './lock.ts';
 import {parseMachine, readMachine, readText} from './machine-json.ts';
 import {ofMedium, runSequence} from './perform.ts';
 import {printReachable, restoreNetwork} from './restore.ts';
-import {planSequence, sequences} from './sequence.ts';
+import {checkRoot} from './root.ts';
+import {previewSequence} from './run.ts';
+import {sequences} from './sequence.ts';
 import {printPlan, printRecord, printStatus} from './show.ts';
 import {type Known, learn, readStamp, recall} from './snapshot.ts';
 
@@ -35,43 +38,58 @@ async function startK3s(): Promise<boolean> {
 	return true;
 }
 
-async function main(argv: readonly string[]): Promise<boolean> {
-	const [command, ...flags] = argv;
-	const json = flags.includes('--json');
-	if (command === 'provision' || (command !== undefined && Object.hasOwn(ofMedium, command))) {
-		const done = await runSequence(command as keyof typeof sequences, await readMachine(machineProbe), opener(flags));
-		if (done && command === 'provision') await startSnapshot();
-		return done;
-	}
-	if (command === 'start-k3s') return startK3s();
-	if (command === 'serve-packages') {
-		const {servePackages} = await import('./packages-server.ts'); // no snapshot can have an HTTP server in it
-		return Boolean(await servePackages(flags[0] ?? '', 80));
-	}
-	if (command === 'status') return printStatus(json);
-	if (command === 'reachable') return printReachable();
-	if (command === 'restore-network') return restoreNetwork();
-	if (command === 'plan' && flags.includes('--record')) await printRecord();
-	else if (command === 'plan')
-		printPlan(await planSequence(sequences.provision, await readMachine(machineProbe), machineProbe), json);
-	else process.stdout.write(usage);
-	return command === 'plan' || command === '--help' || command === undefined;
+async function plan(flags: readonly string[]): Promise<boolean> {
+	if (flags.includes('--record')) return printRecord();
+	const previews = await previewSequence(sequences.provision, await readMachine(machineProbe), machineProbe);
+	return printPlan(previews, flags.includes('--json'));
 }
 
-const opener = (flags: readonly string[]) => (say: (line: string) => void) =>
-	openDoor(say, {confined: flags.includes('--confined')});
+async function runAndLearn(name: keyof typeof sequences, flags: readonly string[]): Promise<boolean> {
+	const done = await runSequence(name, {confined: flags.includes('--confined')});
+	if (done && name === 'provision') await startSnapshot();
+	return done;
+}
 
-/** What a process that starts from the snapshot can do: say that nothing is left to do. Else it sends the caller to the program itself, and waits for no question. */
+/** What each word does, and whether all went well. */
+const commands: Record<string, (flags: readonly string[]) => Promise<boolean>> = {
+	...Object.fromEntries(
+		['provision', ...Object.keys(ofMedium)].map(name => [
+			name,
+			(flags: readonly string[]) => runAndLearn(name as keyof typeof sequences, flags),
+		]),
+	),
+	status: flags => printStatus(flags.includes('--json')),
+	plan,
+	reachable: () => printReachable(),
+	'restore-network': () => restoreNetwork(),
+	'start-k3s': () => startK3s(),
+	'serve-packages': async ([folder = '']) => {
+		const {servePackages} = await import('./packages-server.ts'); // no snapshot can have an HTTP server in it
+		await servePackages(folder, 80);
+		return true;
+	},
+};
+
+async function main([command = '--help', ...flags]: readonly string[]): Promise<boolean> {
+	const run = Object.hasOwn(commands, command) ? commands[command] : undefined;
+	if (run === undefined) {
+		process.stdout.write(usage);
+		return command === '--help';
+	}
+	checkRoot(command, flags, process.getuid?.());
+	return run(flags);
+}
+
+/** What a process that starts from the snapshot can do: say that nothing is left to do. Else it sends the caller to the program itself, and waits for nobody. */
 async function mainFromSnapshot(known: Known | undefined, [command, ...flags]: readonly string[]): Promise<boolean> {
 	const isSame = known !== undefined && known.stamp === readStamp() && known.text === (await readText(machineProbe));
 	if (!isSame || flags.includes('--record')) return process.exit(1);
-	const recalled = await recall(known, opener(flags)(() => {}).probe).catch(() => undefined);
+	const confined = flags.includes('--confined');
+	if (command === 'provision' && !(await takeLockNow(command))) return process.exit(1);
+	const recalled = await recall(known, openDoor(() => {}, {confined}).probe).catch(() => undefined);
 	if (recalled === undefined) return process.exit(1);
-	const refuse = () => Promise.reject(new Error('there is something to do'));
-	if (command === 'provision')
-		return runSequence(command, known.machine, () => ({probe: recalled.probe, apply: refuse}));
-	printPlan(recalled.plans, flags.includes('--json'));
-	return true;
+	if (command !== 'provision') return printPlan(recalled.plans, flags.includes('--json'));
+	return runSequence(command, {confined, recalled: {machine: known.machine, probe: recalled.probe}});
 }
 
 /** The last run found nothing more to do: the next one may start from here. Its unit asks again, when the machine is idle. */
@@ -96,6 +114,7 @@ async function sayError(error: unknown): Promise<void> {
 	process.stderr.write(`${line}\n`);
 	// Of these nobody reads the standard error but who stands before the machine.
 	const command = process.argv[2] ?? '';
+	if (process.getuid?.() !== 0) return;
 	if (command === 'provision' || command === 'serve-packages' || Object.hasOwn(ofMedium, command))
 		await findConsoles(machineProbe).then(say => say(line));
 }

@@ -20,7 +20,13 @@ function setUp(phases: Record<string, Phase>, apply: (step: Step) => Promise<voi
 	const entries = Object.entries(phases).map(([name, phase]): Entry => ({name, section: 'network', phase, after: []}));
 	const said: string[] = [];
 	const saved: StatusRecord[] = [];
-	const begin = {sequence: 'provision', profile: 'test', buildId: '1', phases: entries.map(({name}) => name)};
+	const begin = {
+		sequence: 'provision',
+		profile: 'test',
+		buildId: '1',
+		process: {pid: 1, boot: 'b'},
+		phases: entries.map(({name}) => name),
+	};
 	const status = new Status(
 		begin,
 		line => said.push(line),

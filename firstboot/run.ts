@@ -100,3 +100,39 @@ export async function converge(
 	}
 	return {done};
 }
+
+/** What a sequence would do to one phase. */
+export interface Preview {
+	phase: string;
+	steps: Step[];
+	/** Why it, or some of it, cannot be planned. */
+	fault?: string;
+	/** The phases that would fail and hold it back, or leave it less to do. */
+	heldBy?: readonly string[];
+}
+
+/** What the sequence would do on the machine as found, without doing any. What cannot be planned holds back what depends on it. */
+export async function previewSequence(sequence: readonly Entry[], machine: Machine, given: Probe): Promise<Preview[]> {
+	const {probe} = rememberAnswers(given);
+	const lost: Lost = {phases: new Map(), parts: new Map()};
+	const previews: Preview[] = [];
+	for (const entry of sequence) {
+		const phase = entry.name;
+		const hold = findHold(entry, machine, lost);
+		const held = hold.by.length > 0 ? {heldBy: hold.by} : {};
+		if (hold.whole && machine[entry.section] !== undefined) {
+			lose(entry, machine, lost, hold);
+			previews.push({phase, steps: [], ...held});
+			continue;
+		}
+		try {
+			const {steps, fault} = await plan(entry, hold.machine, probe);
+			if (fault) lose(entry, hold.machine, lost, {error: fault});
+			if (steps) previews.push({phase, steps, ...held, ...(fault ? {fault: fault.message} : {})});
+		} catch (error) {
+			lose(entry, hold.machine, lost, {error});
+			previews.push({phase, steps: [], ...held, fault: error instanceof Error ? error.message : String(error)});
+		}
+	}
+	return previews;
+}

@@ -5,6 +5,9 @@ import type {Command, Step} from './phase.ts';
 /** Where the status of the last run is; gone with the next boot. */
 export const statusPath = '/run/bringup/status.json';
 
+/** What names a boot, as the kernel gives it. */
+export const bootIdPath = '/proc/sys/kernel/random/boot_id';
+
 /** Where one phase stands. */
 export interface PhaseStatus {
 	name: string;
@@ -37,6 +40,8 @@ export interface StatusRecord {
 	state: 'running' | 'done' | 'failed';
 	startedAt: string;
 	finishedAt?: string;
+	/** The process that runs it, and the boot in which it does: a run of neither has ended, whatever its state says. */
+	process: {pid: number; boot: string};
 	phases: PhaseStatus[];
 	/** Addresses by link, as `ip` shows them, when the sequence ended. */
 	addresses: Record<string, string[]>;
@@ -53,7 +58,7 @@ export class Status {
 	#since = 0;
 
 	constructor(
-		begin: Pick<StatusRecord, 'sequence' | 'profile' | 'buildId'> & {phases: readonly string[]},
+		begin: Pick<StatusRecord, 'sequence' | 'profile' | 'buildId' | 'process'> & {phases: readonly string[]},
 		say: (line: string) => void,
 		save: (record: StatusRecord) => Promise<void>,
 	) {
@@ -138,6 +143,14 @@ export class Status {
 		await this.#save(this.record);
 	}
 
+	/** The run cannot begin: what the machine is to be is not known. */
+	async profileFailed(error: unknown): Promise<void> {
+		const failure: Failure = {phase: 'profile', message: error instanceof Error ? error.message : String(error)};
+		this.record.failures.push(failure);
+		for (const line of formatFailure(this.record, failure)) this.say(line);
+		await this.#save(this.record);
+	}
+
 	/** Closes the record. */
 	async finish(state: 'done' | 'failed', addresses: Record<string, string[]>): Promise<void> {
 		Object.assign(this.record, {state, addresses, finishedAt: new Date().toISOString()});
@@ -179,6 +192,7 @@ export function formatRemedy({failures, sequence}: StatusRecord): string[] {
 function formatPhase({name, state, steps, heldBy}: PhaseStatus): string[] {
 	const without = heldBy ? ` without what lies on what failed in ${heldBy.join(', ')}` : '';
 	if (state === 'held') return [`  ${name}: held back by ${heldBy?.join(', ')}`];
+	if (state === 'pending') return []; // the summary says what is left
 	if (state === 'failed') return [`  ${name}: failed`];
 	if (state === 'done') return [`  ${name}: done${without}, ${steps.length} steps`];
 	return state === 'unchanged' ? [`  ${name}: nothing to do${without}`] : [`  ${name}: ${state}`];

@@ -1,7 +1,5 @@
-import {installSchema, target} from '../disks.ts';
+import {endedPath, installSchema, target} from '../disks.ts';
 import type {Phase} from '../phase.ts';
-
-const status = '/run/bringup/status.json';
 
 /** Leaves the record of the install on the disk, lets go of the disk, and boots it. */
 export const finish: Phase<typeof installSchema> = {
@@ -11,7 +9,7 @@ export const finish: Phase<typeof installSchema> = {
 		return [
 			{
 				do: 'run',
-				command: ['cp', status, `${target}/var/lib/bringup/install.json`],
+				command: ['cp', endedPath, `${target}/var/lib/bringup/install.json`],
 				why: 'keep the record of this install',
 			},
 			{do: 'run', command: ['sync'], why: 'make everything durable'},

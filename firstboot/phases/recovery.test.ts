@@ -81,7 +81,7 @@ test('where every other phase fails, the account is made', async t => {
 	let found = blank;
 	const phases = sequence.map(({name}) => name);
 	const status = new Status(
-		{sequence: 'provision', profile: 'test', buildId: '1', phases},
+		{sequence: 'provision', profile: 'test', buildId: '1', process: {pid: 1, boot: 'b'}, phases},
 		() => {},
 		async () => {},
 	);
