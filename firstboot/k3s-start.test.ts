@@ -17,6 +17,8 @@ const store = '/var/lib/rancher/k3s/agent/containerd';
 const database = `${store}/io.containerd.metadata.v1.bolt/meta.db`;
 const address = (local: string, more: object = {}) => ({family: 'inet', local, scope: 'global', ...more});
 const bridge = (...addresses: object[]) => ({ifname: 'br0', addr_info: addresses});
+const routes = 'ip -4 -json route show default';
+const routes6 = 'ip -6 -json route show default';
 const gateway = {dst: 'default', gateway: '192.0.2.1', dev: 'br0'};
 
 function machine(commands: Record<string, unknown> = {}, files: Record<string, string> = {}): Probe {
@@ -24,7 +26,8 @@ function machine(commands: Record<string, unknown> = {}, files: Record<string, s
 		commands: {
 			'/usr/local/bin/k3s --version': 'k3s version v1.33.4+k3s1 (148243c4)\ngo version go1.24.5\n',
 			'ip -json address show': [bridge(address('192.0.2.10'))],
-			'ip -json route show default': [gateway],
+			[routes]: [gateway],
+			[routes6]: [],
 			...commands,
 		},
 		files: {'/etc/bringup/secrets/kubernetes/token': 'K10', '/etc/bringup/k3s.digest': 'abc\n', ...files},
@@ -68,6 +71,62 @@ test('the node is pinned to the first lasting IPv4 address of its link', async t
 	t.deepEqual(whys(steps), ['pin the node to 192.0.2.10', 'note what K3s is started with']);
 });
 
+const both = [
+	bridge(
+		{family: 'inet6', local: 'fe80::1', scope: 'link'},
+		{family: 'inet6', local: '2001:db8::77', scope: 'global', temporary: true},
+		{family: 'inet6', local: '2001:db8::66', scope: 'global', deprecated: true},
+		{family: 'inet6', local: '2001:db8::55', scope: 'global', tentative: true},
+		address('192.0.2.10'),
+		{family: 'inet6', local: '2001:db8::10', scope: 'global'},
+	),
+];
+
+test('where pods have two families, so has the node, in their order; an agent too', async t => {
+	const dual = (option: unknown, more: object = {}) =>
+		planStart(
+			kubernetesSchema.parse({...config, config: {'cluster-cidr': option}, ...more}),
+			machine({'ip -json address show': both}, {'/etc/bringup/secrets/kubernetes/agent-token': 'K10'}),
+		).then(pinned);
+	const four = 'node-ip: "192.0.2.10,2001:db8::10"\n';
+	t.is(await dual('10.42.0.0/16,2001:db8:42::/56'), `${four}advertise-address: "192.0.2.10"\n`);
+	t.is(await dual(['10.42.0.0/16', '2001:db8:42::/56']), `${four}advertise-address: "192.0.2.10"\n`);
+	t.is(await dual('10.42.0.0/16, 2001:db8:42::/56', {role: 'agent', server: 'https://192.0.2.11:6443'}), four);
+	t.is(
+		await dual('2001:db8:42::/56,10.42.0.0/16'),
+		'node-ip: "2001:db8::10,192.0.2.10"\nadvertise-address: "2001:db8::10"\n',
+	);
+	t.is(await dual('2001:db8:42::/56'), 'node-ip: "2001:db8::10"\nadvertise-address: "2001:db8::10"\n');
+	t.is(await dual('10.42.0.0/16'), 'node-ip: "192.0.2.10"\nadvertise-address: "192.0.2.10"\n');
+});
+
+test('a family that the link has no address of yet is waited for', async t => {
+	const dual = kubernetesSchema.parse({...config, config: {'cluster-cidr': '10.42.0.0/16,fd00:42::/56'}});
+	await t.throwsAsync(planStart(dual, machine()), {
+		message: /br0 .* has no IPv6 address yet, and cluster-cidr has IPv6/,
+	});
+});
+
+test('a node of IPv6 alone with a default route gets no route of IPv4, and one that it had goes', async t => {
+	const links = [bridge({family: 'inet6', local: '2001:db8::10', scope: 'global'})];
+	const six = {
+		[routes]: [],
+		[routes6]: [{dst: 'default', gateway: 'fe80::1', dev: 'br0'}],
+		'ip -json address show': links,
+	};
+	const ip = (steps: readonly Step[]) =>
+		steps.flatMap(step => (step.do === 'run' && step.command[0] === 'ip' ? [step.command.join(' ')] : []));
+	t.deepEqual(ip(await planStart(config, machine(six))), []);
+	const late = {
+		...six,
+		[routes]: [{dst: 'default', dev: 'k3s-route'}],
+		'ip -json address show': [...links, {ifname: 'k3s-route', addr_info: []}],
+	};
+	t.deepEqual(ip(await planStart(config, machine(late))), ['ip link delete k3s-route']);
+	const nowhere = {[routes]: [], [routes6]: [{type: 'unreachable', dst: 'default', dev: 'lo'}]};
+	t.is(ip(await planStart(config, machine(nowhere))).length, 4);
+});
+
 test('an agent advertises nothing', async t => {
 	const agent = {...config, role: 'agent'} as const;
 	const steps = await planStart(agent, machine({}, {'/etc/bringup/secrets/kubernetes/agent-token': 'K10'}));
@@ -94,7 +153,7 @@ test('a link without an address, a binary of another release, a medium without a
 });
 
 test('a dummy default route is added only where there is none, also after a failure half way', async t => {
-	const none = {'ip -json route show default': []};
+	const none = {[routes]: []};
 	const all = ['link add', 'address add', 'link set', 'route add'];
 	const does = (steps: readonly Step[]) =>
 		steps.flatMap(step => (step.do === 'run' && step.command[0] === 'ip' ? [step.command.slice(1, 3).join(' ')] : []));

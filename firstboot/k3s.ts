@@ -1,4 +1,5 @@
 import {createHash} from 'node:crypto';
+import {isIPv6} from 'node:net';
 import * as z from 'zod';
 import {type Asset, asset} from './assets.ts';
 import {linkName} from './links.ts';
@@ -82,7 +83,9 @@ export const kubernetesSchema = z
 				z.union([z.string(), z.number(), z.boolean(), z.array(z.string())]),
 			)
 			.default({})
-			.describe('further options of K3s, into config.yaml as they are'),
+			.describe(
+				'further options of K3s, into config.yaml as they are. A `cluster-cidr` of IPv4 and IPv6 gives the node an address of each, the first one first; say it on agents of such a cluster too',
+			),
 		registries: z
 			.record(z.string(), z.unknown())
 			.optional()
@@ -93,7 +96,9 @@ export const kubernetesSchema = z
 				z.union([z.string().min(1), asset]),
 			)
 			.default({})
-			.describe('manifests that a server applies by itself: text or `{asset: …}`, by file name'),
+			.describe(
+				'manifests that a server applies by itself: text or `{asset: …}`, by file name. One that leaves the profile is applied no more; what it made in the cluster stays, as it may hold data: kubectl delete',
+			),
 	})
 	.describe('A node of a K3s cluster.');
 
@@ -127,8 +132,17 @@ export function isPlaced({role, server}: Kubernetes): boolean {
 	return role === 'server' || server !== undefined;
 }
 
+/** A family of addresses, as ip(8) calls it. */
+export type Family = 'inet' | 'inet6';
+
+/** The families of the subnets in an option of K3s, in its order. */
+export function listFamilies(option: Kubernetes['config'][string] | undefined): Family[] {
+	const subnets = [option ?? []].flat().flatMap(text => String(text).split(','));
+	return subnets.map(subnet => (isIPv6(subnet.trim().split('/')[0] ?? '') ? 'inet6' : 'inet'));
+}
+
 /** The systemd unit, by K3s's own convention. */
-export function unitOf({role}: Kubernetes): string {
+export function unitOf({role}: Pick<Kubernetes, 'role'>): string {
 	return role === 'server' ? 'k3s.service' : 'k3s-agent.service';
 }
 
@@ -184,6 +198,7 @@ export function formatOptions(options: Readonly<Record<string, unknown>>): strin
 export function formatConfig(config: Kubernetes, resolved: boolean): string {
 	const {role, server, servers, link, nodeName, cluster} = config;
 	const first = role === 'server' && server === undefined;
+	const {'cluster-cidr': _, 'service-cidr': __, ...ofAgent} = config.config;
 	const agentToken = `${clusterSecrets}/agent-token`;
 	const tokens =
 		role === 'agent'
@@ -196,7 +211,7 @@ export function formatConfig(config: Kubernetes, resolved: boolean): string {
 		...(nodeName === undefined ? {} : {'node-name': nodeName}),
 		'flannel-iface': link,
 		...(resolved ? {'resolv-conf': '/run/systemd/resolve/resolv.conf'} : {}),
-		...config.config,
+		...(role === 'agent' ? ofAgent : config.config), // the subnets are the servers' to say
 	});
 }
 

@@ -200,6 +200,7 @@ export {
 	type Kubernetes,
 	kubernetesSchema,
 	listClusterFiles,
+	listFamilies,
 	type Member,
 	memberSchema,
 	nodePasswordPath,

@@ -36,7 +36,7 @@ export function checkFacts(sections: Sections): FalseFact[] {
 	if (firewall) faults.push(...checkFirewall(firewall, network));
 	faults.push(...checkContainers(sections));
 	if (storage) faults.push(...checkStorage(storage), ...checkPools(storage, {debian, machine}));
-	if (kubernetes) faults.push(...checkKubernetes(kubernetes, {firewall, image}));
+	if (kubernetes) faults.push(...checkKubernetes(kubernetes, {firewall, image, network}));
 	faults.push(...checkHardening(sections));
 	faults.push(...checkImage(sections));
 	if (virtualization) faults.push(...checkVirtualization(virtualization, {debian, machine, storage}));

@@ -34,7 +34,9 @@ export const firewallSchema = z
 				z.string().regex(/^[a-z][a-z0-9-]*$/),
 				z.strictObject({
 					from: zoneName.or(z.literal('any')).describe('a zone, or `any` of them'),
-					to: z.string().describe('a zone, or `machine`'),
+					to: z
+						.string()
+						.describe('a zone, or `machine`: also for a port of it that K3s or podman hands on to a pod or container'),
 					protocol: z.enum(['tcp', 'udp']).optional().describe('any, without it'),
 					ports: ports.optional().describe('such as 22 or "8000-8099"; any, without it'),
 					sources: z
@@ -57,15 +59,23 @@ type Allowance = Firewall['allow'][string];
 const formatSet = (items: readonly (string | number)[]) => `{ ${items.join(', ')} }`;
 const formatLinks = (links: readonly string[]) => formatSet(links.map(name => `"${name}"`));
 
+/** The port that a packet goes to. */
+function matchPort({protocol, ports}: Allowance): string {
+	if (!ports) return protocol ? `meta l4proto ${protocol} ` : '';
+	return protocol
+		? `${protocol} dport ${formatSet(ports)} `
+		: `meta l4proto { tcp, udp } th dport ${formatSet(ports)} `;
+}
+
+/** The port that its sender asked for, of a packet that is handed on: by K3s to a pod, by podman to a container. */
+function matchForwarded({protocol, ports}: Allowance): string {
+	const port = ports ? `ct original proto-dst ${formatSet(ports)} ` : '';
+	const protocols = protocol ?? (ports ? '{ tcp, udp }' : undefined);
+	return `ct status dnat ${protocols ? `meta l4proto ${protocols} ` : ''}${port}`;
+}
+
 /** One rule for each address family that the sources have; one for both without sources. */
-function formatMatches({protocol, ports, sources}: Allowance): string[] {
-	const service = protocol
-		? ports
-			? `${protocol} dport ${formatSet(ports)} `
-			: `meta l4proto ${protocol} `
-		: ports
-			? `meta l4proto { tcp, udp } th dport ${formatSet(ports)} `
-			: '';
+function formatMatches({sources}: Allowance, service: string): string[] {
 	if (!sources) return [service];
 	const families = {ip: sources.filter(cidr => !cidr.includes(':')), ip6: sources.filter(cidr => cidr.includes(':'))};
 	return Object.entries(families).flatMap(([family, list]) =>
@@ -81,11 +91,19 @@ export function formatFirewall({zones, allow}: Firewall): string {
 		Object.entries(allow)
 			.filter(([, allowance]) => (allowance.to === 'machine') === (to === 'machine'))
 			.flatMap(([name, allowance]) =>
-				formatMatches(allowance).map(match => {
+				formatMatches(allowance, matchPort(allowance)).map(match => {
 					const out = to === 'machine' ? '' : `oifname ${linksOf(allowance.to)} `;
 					return `iifname ${linksOf(allowance.from)} ${out}${match}accept comment "${name}"`;
 				}),
 			);
+	// A port of the machine that leads to a pod or container is open like one that leads to a program.
+	const forwarded = Object.entries(allow)
+		.filter(([, {to}]) => to === 'machine')
+		.flatMap(([name, allowance]) =>
+			formatMatches(allowance, matchForwarded(allowance)).map(
+				match => `iifname ${linksOf(allowance.from)} ${match}accept comment "${name}"`,
+			),
+		);
 	const input = [
 		'type filter hook input priority filter - 5; policy drop;',
 		'ct state established,related accept',
@@ -104,6 +122,7 @@ export function formatFirewall({zones, allow}: Firewall): string {
 		'ct state established,related accept',
 		...Object.keys(zones).map(zone => `iifname ${linksOf(zone)} oifname ${linksOf(zone)} accept`),
 		...rules('zones'),
+		...forwarded,
 		`iifname ${formatLinks(all)} drop`,
 	];
 	const chain = (name: string, lines: readonly string[]) =>
