@@ -1,5 +1,5 @@
 import {type Asset, assetPath, assetsFolder} from './assets.ts';
-import type {Listed, Probe, Step} from './phase.ts';
+import {type Listed, type Probe, planFile, type Step} from './phase.ts';
 
 /** All that lies below a folder, by path, so many levels deep; nothing where there is no such folder. */
 export async function listBelow(
@@ -31,18 +31,33 @@ export async function readK3sFiles(probe: Probe): Promise<ReadonlyMap<string, Li
 }
 
 /**
- * The steps to a copy of an asset. The copy has the asset's time, is whole before it gets its name, and so is known by
- * size and time: reading hundreds of megabytes at every boot would take longer than all else.
+ * The steps to a copy of an asset. Of which asset is on record, once the copy is whole; that nobody has changed it since
+ * is seen by size and time: reading hundreds of megabytes at every boot would take longer than all else. All assets of a
+ * medium have the same time.
  */
-export function planCopy(files: ReadonlyMap<string, Listed>, asset: Asset, path: string, mode: string): Step[] {
+export async function planCopy(
+	files: ReadonlyMap<string, Listed>,
+	asset: Asset,
+	path: string,
+	mode: string,
+	probe: Probe,
+): Promise<Step[]> {
 	const from = assetPath(asset);
+	const noted = await planFile(
+		probe,
+		`/var/lib/bringup/copies${path}`,
+		`${from.slice(assetsFolder.length + 1)}\n`,
+		`note which asset ${path} is a copy of`,
+	);
 	const [wanted, found] = [files.get(from), files.get(path)];
-	if (wanted && found?.size === wanted.size && found.time === wanted.time && found.target === '') return [];
+	const isWhole = found !== undefined && found.size === wanted?.size && found.time === wanted.time;
+	if (noted.length === 0 && isWhole && found.target === '') return [];
 	const temporary = path.replace(/[^/]+$/, '.$&.bringup');
 	const copy = ['--preserve-timestamps', `--mode=${mode}`, '--no-target-directory', from, temporary];
 	return [
 		{do: 'run', command: ['install', '-D', ...copy], why: `copy ${path} from the assets`},
 		{do: 'run', command: ['sync', temporary], why: `make ${path} durable`},
 		{do: 'run', command: ['mv', '--force', '--no-target-directory', temporary, path], why: `put ${path} in place`},
+		...noted,
 	];
 }

@@ -19,7 +19,15 @@ export async function planOwned(subject: string, wanted: readonly string[], prob
 	const known = ((await probe.read(path)) ?? '').split('\n').filter(Boolean);
 	const left = known.filter(name => !wanted.includes(name));
 	const write = (names: readonly string[], why: string) =>
-		planFile(probe, path, [...new Set(names), ''].sort().join('\n').trimStart(), why);
+		planFile(
+			probe,
+			path,
+			[...new Set(names)]
+				.sort()
+				.map(name => `${name}\n`)
+				.join(''),
+			why,
+		);
 	const isKnown = wanted.every(name => known.includes(name));
 	return {
 		left,

@@ -21,12 +21,14 @@ const folder = '/var/lib/rancher/k3s/agent/images';
 const doneLines = [...assetLines, ...names, line(folder), line(`${folder}/${archive}`, '87', images)];
 
 /** A machine with the assets of the medium, and what else lies there; no unit of K3s is known. */
-function machine(lines = assetLines): Probe {
+function machine(lines = assetLines, copied = {}): Probe {
 	const show = 'systemctl show --property=ActiveState,SubState,NRestarts,NeedDaemonReload,Job k3s.service';
 	const manifest = {[`tar --extract --to-stdout --occurrence=1 --file=${images} manifest.json`]: '[]'};
 	const commands = {...blank.commands, ...manifest, [show]: 'ActiveState=inactive\nSubState=dead'};
-	return probeRecord({commands, files: {...blank.files, ...foldersOf(lines)}});
+	return probeRecord({commands, files: {...blank.files, ...foldersOf(lines), ...copied}});
 }
+
+const copied = {'/var/lib/bringup/copies/usr/local/bin/k3s': `${'b'.repeat(64)}\n`};
 
 const whys = (steps: readonly Step[]) => steps.map(({why}) => why);
 
@@ -38,7 +40,7 @@ test('in an image it is put in place and does not run; a clone whose seed names 
 		files.join(', '),
 	);
 	t.deepEqual(whys(await kubernetes.plan(agent, machine())), files);
-	t.deepEqual(await kubernetesFiles.plan(server, machine(doneLines)), []);
+	t.deepEqual(await kubernetesFiles.plan(server, machine(doneLines, copied)), []);
 });
 
 test('a server of no named cluster is one of its own: no token, no authorities', async t => {

@@ -1,85 +1,29 @@
-import {readFileSync} from 'node:fs';
 import test from 'ava';
-import {assetPath} from '../assets.ts';
 import {foldersOf} from '../folders.test.machine.ts';
-import {authorityFiles, clusterSecrets, type Kubernetes, kubernetesSchema, startedPath} from '../k3s.ts';
-import {listEnabled, type Probe, type Step} from '../phase.ts';
-import {probeRecord, type RecordedMachine} from '../record.ts';
+import {authorityFiles, type Kubernetes, kubernetesSchema, startedPath} from '../k3s.ts';
+import {probeRecord} from '../record.ts';
+import {
+	agent,
+	archive,
+	assetLines,
+	binary,
+	blank,
+	done,
+	doneLines,
+	enabled,
+	finish,
+	line,
+	looping,
+	machine,
+	own,
+	queued,
+	server,
+	show,
+	starting,
+	whys,
+	written,
+} from './kubernetes.test.machine.ts';
 import {kubernetes} from './kubernetes.ts';
-
-const blank = JSON.parse(readFileSync('firstboot/machines/blank.json', 'utf8')) as RecordedMachine;
-const own = (digit: string) => ({asset: {url: `https://mirror.example/${digit}`, sha256: digit.repeat(64)}});
-const archive = 'k3s-airgap-images-amd64.tar.zst';
-const server = kubernetesSchema.parse({
-	role: 'server',
-	cluster: 'home',
-	binary: own('b'),
-	images: {[archive]: own('c')},
-	config: {disable: ['traefik', 'servicelb'], 'write-kubeconfig-mode': '0644'},
-	manifests: {'hello.yaml': 'apiVersion: v1\nkind: Namespace\nmetadata: {name: hello}\n'},
-});
-const agent = kubernetesSchema.parse({
-	role: 'agent',
-	cluster: 'home',
-	binary: own('b'),
-	images: {[archive]: own('c')},
-	server: 'https://192.0.2.11:6443',
-});
-
-const [binary, images] = [assetPath(server.binary), assetPath(server.images[archive] ?? server.binary)];
-const enabled = listEnabled.join(' ');
-const show = (unit: string) => `systemctl show --property=ActiveState,SubState,NRestarts,NeedDaemonReload,Job ${unit}`;
-const state = (fields: string) => fields.split(' ').join('\n');
-const running = state('NRestarts=0 ActiveState=active SubState=running NeedDaemonReload=no');
-const starting = state('NRestarts=0 ActiveState=activating SubState=start NeedDaemonReload=no');
-const queued = state('Job=77 NRestarts=0 ActiveState=inactive SubState=dead NeedDaemonReload=no');
-const looping = state('NRestarts=9 ActiveState=activating SubState=auto-restart');
-
-const line = (path: string, size = '4096', target = '') => `${path}\tf\t${size}\t1700000000\t0\t${target}`;
-const assetLines = [line(binary, '70000000'), line(images, '200000000')];
-const folders = ['bin/k3s', 'bin/kubectl', 'bin/crictl', 'bin/ctr'].map(name => line(`/usr/local/${name}`, '70000000'));
-const doneLines = [
-	...assetLines,
-	...folders,
-	line('/var/lib/rancher/k3s/agent/images'),
-	line(`/var/lib/rancher/k3s/agent/images/${archive}`, '87', images),
-	line('/var/lib/rancher/k3s/server'),
-	line('/var/lib/rancher/k3s/server/cred'),
-];
-const manifest = JSON.stringify([{RepoTags: ['rancher/mirrored-pause:3.6']}, {RepoTags: null}]);
-const readNames = `tar --extract --to-stdout --occurrence=1 --file=${images} manifest.json`;
-const secrets = Object.fromEntries(authorityFiles.map(name => [`${clusterSecrets}/tls/${name}`, `PEM of ${name}\n`]));
-
-/** The blank machine after the medium brought assets and secrets, and what differs. */
-function machine(commands: Record<string, unknown> = {}, files: Record<string, string> = {}): Probe {
-	return probeRecord({
-		commands: {...blank.commands, [readNames]: manifest, ...commands},
-		files: {
-			...blank.files,
-			...foldersOf(assetLines),
-			...secrets,
-			'/usr/lib/systemd/system/systemd-resolved.service': '[Unit]\n',
-			'/proc/sys/kernel/hostname': 'Node-1\n',
-			...files,
-		},
-	});
-}
-
-const whys = (steps: readonly Step[]) => steps.map(({why}) => why);
-const written = (steps: readonly Step[]) =>
-	Object.fromEntries(steps.flatMap(step => (step.do === 'write' ? [[step.path, step.content]] : [])));
-
-/** What a machine has when every step was done, seen from its files. */
-async function finish(config: Kubernetes): Promise<Record<string, string>> {
-	const files = written(await kubernetes.plan(config, machine()));
-	return {...files, ...foldersOf(doneLines), [startedPath]: files['/etc/bringup/k3s.digest'] ?? ''};
-}
-
-const done = (commands: Record<string, unknown> = {}) => ({
-	[show('k3s.service')]: running,
-	[enabled]: 'k3s.service\n',
-	...commands,
-});
 
 test('a blank machine becomes a server in one plan', async t => {
 	const steps = await kubernetes.plan(server, machine());
@@ -89,11 +33,13 @@ test('a blank machine becomes a server in one plan', async t => {
 			'copy /usr/local/bin/k3s from the assets',
 			'make /usr/local/bin/k3s durable',
 			'put /usr/local/bin/k3s in place',
+			'note which asset /usr/local/bin/k3s is a copy of',
 			'let /usr/local/bin/kubectl be k3s',
 			'let /usr/local/bin/crictl be k3s',
 			'let /usr/local/bin/ctr be k3s',
 			'make /var/lib/rancher/k3s/agent/images',
 			`give K3s the images of /var/lib/rancher/k3s/agent/images/${archive}`,
+			'note the files of k3s that are made',
 			'make /var/lib/rancher/k3s/server',
 			'write the manifest hello.yaml',
 			'configure K3s',
@@ -125,7 +71,7 @@ test('a blank machine becomes a server in one plan', async t => {
 });
 
 test('a finished machine needs nothing: running, starting, or waiting for the network after a boot', async t => {
-	const files = await finish(server);
+	const files = await finish(kubernetes, server);
 	t.deepEqual(await kubernetes.plan(server, machine(done(), files)), []);
 	const {[startedPath]: _, ...booted} = files;
 	for (const unit of [starting, queued])
@@ -133,7 +79,7 @@ test('a finished machine needs nothing: running, starting, or waiting for the ne
 });
 
 test('cut before the start: the service is started and seen through', async t => {
-	const files = await finish(server);
+	const files = await finish(kubernetes, server);
 	const stopped = done({[show('k3s.service')]: 'ActiveState=inactive\nNeedDaemonReload=yes\n', [enabled]: ''});
 	t.deepEqual(whys(await kubernetes.plan(server, machine(stopped, {...files, '/var/lib/bringup/k3s.seen': ''}))), [
 		'let systemd read k3s.service',
@@ -146,12 +92,12 @@ test('cut before the start: the service is started and seen through', async t =>
 });
 
 test('cut after the start: the node is waited for, and not started again', async t => {
-	const {'/var/lib/bringup/k3s.seen': _, ...files} = await finish(server);
+	const {'/var/lib/bringup/k3s.seen': _, ...files} = await finish(kubernetes, server);
 	t.is(whys(await kubernetes.plan(server, machine(done(), files))).length, 3);
 });
 
 test('a changed option restarts the service, also when the power went before that', async t => {
-	const files = await finish(server);
+	const files = await finish(kubernetes, server);
 	const changed = kubernetesSchema.parse({...server, config: {disable: ['traefik']}});
 	const steps = await kubernetes.plan(changed, machine(done(), files));
 	t.deepEqual(whys(steps).slice(0, 3), ['configure K3s', 'note what K3s shall be started with', 'start k3s.service']);
@@ -163,7 +109,10 @@ test('a copy that the power cut short is made again', async t => {
 	const short = doneLines.map(text =>
 		text.startsWith('/usr/local/bin/k3s\t') ? line('/usr/local/bin/k3s', '1') : text,
 	);
-	const steps = await kubernetes.plan(server, machine(done(), {...(await finish(server)), ...foldersOf(short)}));
+	const steps = await kubernetes.plan(
+		server,
+		machine(done(), {...(await finish(kubernetes, server)), ...foldersOf(short)}),
+	);
 	t.is(whys(steps)[2], 'put /usr/local/bin/k3s in place');
 });
 
@@ -175,7 +124,7 @@ test('an archive that left the profile goes, and one that a person put there sta
 	];
 	const steps = await kubernetes.plan(
 		server,
-		machine(done(), {...(await finish(server)), ...foldersOf([...doneLines, ...old])}),
+		machine(done(), {...(await finish(kubernetes, server)), ...foldersOf([...doneLines, ...old])}),
 	);
 	t.deepEqual(whys(steps), [`remove ${folder}/old.tar, which is not in the profile`]);
 });
@@ -232,7 +181,10 @@ test('a medium without the authorities is named, before K3s could make its own',
 });
 
 test('a service that fails again and again is waited for, so that the phase fails and says it', async t => {
-	const steps = await kubernetes.plan(server, machine(done({[show('k3s.service')]: looping}), await finish(server)));
+	const steps = await kubernetes.plan(
+		server,
+		machine(done({[show('k3s.service')]: looping}), await finish(kubernetes, server)),
+	);
 	t.deepEqual(
 		steps.map(step => step.do),
 		['wait'],
@@ -244,7 +196,7 @@ test('a damaged store makes the service start again, which mends it', async t =>
 	const text = 'msg="starting containerd"\npanic: invalid page type: 4: 10\ngo.etcd.io/bbolt.(*Cursor).search()\n';
 	const steps = await kubernetes.plan(
 		server,
-		machine(done(), {...(await finish(server)), ...foldersOf([...doneLines, line(log)]), [log]: text}),
+		machine(done(), {...(await finish(kubernetes, server)), ...foldersOf([...doneLines, line(log)]), [log]: text}),
 	);
 	t.is(whys(steps)[0], "start k3s.service, which makes containerd's store anew (panic: invalid page type: 4: 10)");
 	t.is(whys(steps)[1]?.slice(0, 10), 'wait until');

@@ -16,6 +16,7 @@ import {
 	startedPath,
 	unitOf,
 } from '../k3s.ts';
+import {planGiven, planNoK3s, planNoUnit, registriesPath, removeLeft} from '../k3s-left.ts';
 import {planCopy, readK3sFiles} from '../listing.ts';
 import {type Listed, type Phase, type Probe, planFile, readUnit, type Step, secret, secretPath} from '../phase.ts';
 
@@ -81,7 +82,7 @@ async function planManifests({manifests}: Kubernetes, files: Files, probe: Probe
 		steps.push(
 			...(typeof manifest === 'string'
 				? await planFile(probe, path, manifest, `write the manifest ${name}`, 0o600)
-				: planCopy(files, manifest, path, '0600')),
+				: await planCopy(files, manifest, path, '0600', probe)),
 		);
 	}
 	return steps;
@@ -191,7 +192,7 @@ async function planRunning(
 async function planBrought(config: Kubernetes, files: Files, probe: Probe): Promise<Step[]> {
 	return [
 		...(await planAssets(listAssets(config), probe)),
-		...planCopy(files, config.binary, k3sPath, '0755'),
+		...(await planCopy(files, config.binary, k3sPath, '0755', probe)),
 		...planNames(files),
 		...planImages(config, files),
 	];
@@ -210,14 +211,23 @@ export const kubernetes: Phase<typeof kubernetesSchema> = {
 		const unit = formatUnit(config);
 		const options = formatConfig(config, resolved);
 		const digest = digestStart(config, [unit, options, registries]);
+		const manifests = Object.keys(config.manifests).map(name => `${manifestsFolder}/${name}`);
+		const given = await planGiven([...manifests, ...(registries ? [registriesPath] : [])], probe);
+		const hasRegistries = (await probe.read(registriesPath)) !== undefined;
+		const other = config.role === 'server' ? 'agent' : 'server';
 		const steps = [
+			...(await planNoUnit(
+				other,
+				`as this machine is ${config.role === 'server' ? 'a server' : 'an agent'} now`,
+				probe,
+			)),
 			...(await planBrought(config, files, probe)),
+			...given.before,
 			...(await planAuthorities(config, files, probe)),
 			...(await planManifests(config, files, probe)),
 			...(await planFile(probe, '/etc/rancher/k3s/config.yaml', options, 'configure K3s', 0o600)),
-			...(registries
-				? await planFile(probe, '/etc/rancher/k3s/registries.yaml', registries, 'configure the registries', 0o600)
-				: []),
+			...(registries ? await planFile(probe, registriesPath, registries, 'configure the registries', 0o600) : []),
+			...removeLeft(given, path => (path === registriesPath ? hasRegistries : files.has(path))),
 			...(await planFile(probe, `/etc/systemd/system/${unitOf(config)}`, unit, `write ${unitOf(config)}`)),
 			// The last of the files: what it names is in place.
 			...(await planFile(probe, digestPath, `${digest}\n`, 'note what K3s shall be started with', 0o600)),
@@ -225,6 +235,7 @@ export const kubernetes: Phase<typeof kubernetesSchema> = {
 		const changed = new Set(steps.map(step => (step.do === 'write' ? step.path : '')));
 		return [...steps, ...(await planRunning(config, digest, changed, files, probe))];
 	},
+	absent: planNoK3s,
 };
 
 /** What of it an image may have: nothing that tells one node from another, and K3s has not run. */
