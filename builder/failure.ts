@@ -1,3 +1,4 @@
+import {printable} from './printable.ts';
 import {ProfileError} from './profile/faults.ts';
 import {maskUrls, ProgramError, UsageError, UserError} from './run.ts';
 
@@ -37,7 +38,7 @@ function formatProgramError({message, command, output, log}: ProgramError): stri
 /** What to print for an error, without the passwords of URLs, and the exit code: 2 the user's file or words, 1 what failed outside, 70 our bug. */
 export function explain(error: unknown): [text: string, code: number] {
 	const [text, code] = tell(error);
-	return [maskUrls(text), code];
+	return [printable(maskUrls(text)), code]; // an error may hold what a server or a machine said
 }
 
 function tell(error: unknown): [text: string, code: number] {

@@ -10,6 +10,11 @@ export function findDataFolder(environment: Readonly<Record<string, string | und
 	return join(environment['XDG_DATA_HOME'] || join(homedir(), '.local/share'), 'bringup');
 }
 
+/** What a service knows and must know again after a reboot (XDG base directory specification, $XDG_STATE_HOME). */
+export function findStateFolder(environment: Readonly<Record<string, string | undefined>>): string {
+	return join(environment['XDG_STATE_HOME'] || join(homedir(), '.local/state'), 'bringup');
+}
+
 /** Where builds keep what they need again. */
 export function findCacheFolder(environment: Readonly<Record<string, string | undefined>>): string {
 	// Root's own folder lets nobody in, and apt downloads with the rights of _apt.

@@ -1,3 +1,4 @@
+import {printable, printableLine} from './printable.ts';
 import {maskUrls} from './run.ts';
 
 /** Says what a stage is at; `part` from 0 to 1 where it is known. */
@@ -17,7 +18,7 @@ const width = 24;
 function formatBar(name: string, text: string, part: number | undefined, since: number, columns: number): string {
 	const elapsed = ((performance.now() - since) / 1000).toFixed(0);
 	const full = part === undefined ? 0 : Math.round(Math.min(1, part) * width);
-	return `${name.padEnd(10)} [${'#'.repeat(full).padEnd(width, '.')}] ${elapsed.padStart(3)} s  ${text}`.slice(
+	return `${name.padEnd(10)} [${'#'.repeat(full).padEnd(width, '.')}] ${elapsed.padStart(3)} s  ${printableLine(text)}`.slice(
 		0,
 		columns - 1,
 	);
@@ -33,7 +34,7 @@ export function makeProgress(out: NodeJS.WriteStream, quiet: boolean): Progress 
 	};
 	const say = (line: string) => {
 		clear();
-		if (!quiet) out.write(`${maskUrls(line)}\n`);
+		if (!quiet) out.write(`${printable(maskUrls(line))}\n`);
 		redraw?.();
 	};
 	return {

@@ -4,6 +4,7 @@ import {delimiter, join} from 'node:path';
 import {finished} from 'node:stream/promises';
 import {StringDecoder} from 'node:string_decoder';
 import {execa} from 'execa';
+import {printable} from './printable.ts';
 
 /** A program and its arguments. Never a shell line. */
 export type Command = readonly [program: string, ...args: string[]];
@@ -176,7 +177,7 @@ async function finish(
 		const text = rest + decoder.write(chunk);
 		const end = Math.max(text.lastIndexOf('\n'), text.lastIndexOf('\r')) + 1;
 		rest = text.slice(end);
-		log?.write(maskUrls(text.slice(0, end)));
+		log?.write(printable(maskUrls(text.slice(0, end))));
 		for (const line of text
 			.slice(0, end)
 			.split(/[\r\n]/)
@@ -185,7 +186,7 @@ async function finish(
 	});
 	const result = (await child) as Result;
 	if (log) {
-		log.end(maskUrls(rest));
+		log.end(printable(maskUrls(rest)));
 		await finished(log).catch(() => {});
 	}
 	if (!result.failed) return result.stdout ?? '';
@@ -230,17 +231,29 @@ export async function pipe(from: Command, to: Command, options: RunOptions = {})
 /** A program that goes on until it is told to end. */
 export interface Started {
 	pid: number;
-	/** Ends by itself or by kill; gives its output. Never rejects. */
+	/** Ends by itself or by kill; gives the last of its output. Never rejects. */
 	ended: Promise<{exitCode: number | undefined; output: string}>;
 	kill(signal: 'SIGTERM' | 'SIGKILL'): void;
 }
 
-/** Starts a program that ends with this process at the latest. With `terminal` it has this process's own. */
-export function start(command: Command, options: {terminal?: boolean} = {}): Started {
+/** Starts a program that ends with this process at the latest. With `terminal` it has this process's own; else its output goes to `onOutput` as it comes, and the last of it is kept. */
+export function start(
+	command: Command,
+	options: {terminal?: boolean; onOutput?: (text: string) => void} = {},
+): Started {
 	const [program, ...args] = tie(command);
-	const streams = options.terminal ? ({stdio: 'inherit'} as const) : ({stdin: 'ignore', all: true} as const);
+	const streams = options.terminal
+		? ({stdio: 'inherit'} as const)
+		: ({stdin: 'ignore', all: true, buffer: false} as const);
 	const child = execa(program, args, {...settings({}), ...streams});
-	const ended = child.then(result => ({exitCode: result.exitCode, output: String(result.all ?? '')}));
+	let output = '';
+	const decoder = new StringDecoder('utf8');
+	child.all?.on('data', (chunk: Buffer) => {
+		const text = decoder.write(chunk);
+		options.onOutput?.(text);
+		output = `${output}${text}`.slice(-(2 ** 18)); // it may go on for weeks
+	});
+	const ended = child.then(({exitCode}) => ({exitCode, output}));
 	return {pid: child.pid ?? 0, ended, kill: signal => void child.kill(signal)};
 }
 

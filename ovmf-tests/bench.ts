@@ -78,10 +78,18 @@ await measure(
 	timeMedian(5, () => run(['node', '--eval', '0'])),
 );
 
-const {serve, nginx} = await benchServe();
-await measure('two hundred machines fetch 32 MiB from serve', Promise.resolve(serve));
-if (nginx === undefined) say('nginx is not installed, so nothing is said of it (apt-get install nginx-light)');
-else await measure('the same from nginx', Promise.resolve(nginx));
+const spread = (all: readonly number[]) => `${Math.min(...all).toFixed(2)} to ${Math.max(...all).toFixed(2)}`;
+const {serve, nginx, ratios: beside} = await benchServe();
+await measure('two hundred machines fetch 32 MiB from serve', Promise.resolve(median(serve)));
+say(`  median of ${serve.length}, ${spread(serve)} s`);
+if (nginx === undefined || beside === undefined)
+	say('nginx is not installed, so nothing is said of it (apt-get install nginx-light)');
+else {
+	await measure('the same from nginx', Promise.resolve(median(nginx)));
+	say(`  median of ${nginx.length}, ${spread(nginx)} s`);
+	figures['serve: times of nginx'] = Math.round(median(beside) * 1000) / 1000;
+	say(`serve takes ${median(beside).toFixed(2)} times as long: median of ${beside.length} pairs, ${spread(beside)}`);
+}
 
 if (process.argv.includes('--machine')) {
 	const {noop, plain, node, playbook} = await benchMachine();

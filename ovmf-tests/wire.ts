@@ -72,3 +72,25 @@ export function askOn(wire: Wire, login: Login, address: string, command: readon
 	const options = settings.flatMap(setting => ['-o', setting]);
 	return run(wire.on('ssh', '-i', login.key, ...options, `${login.user}@${address}`, ...command));
 }
+
+/** A computer of a wire that is only a network card in a namespace of its own, with an address of its own. */
+export interface Client {
+	/** The command as it runs there. */
+	on(...command: string[]): [string, ...string[]];
+	remove(): Promise<void>;
+}
+
+/** Puts a computer onto a wire; needs root. */
+export async function addClient(wire: Wire, name: string, mac: string, address: string): Promise<Client> {
+	const namespace = `${wire.namespace}-${name}`;
+	await run(['ip', 'netns', 'add', namespace]);
+	const peer = ['peer', 'name', 'eth0', 'address', mac, 'netns', namespace];
+	await run(['ip', '-netns', wire.namespace, 'link', 'add', name, 'type', 'veth', ...peer]);
+	await run(['ip', '-netns', wire.namespace, 'link', 'set', name, 'master', 'wire', 'up']);
+	await run(['ip', '-netns', namespace, 'address', 'add', `${address}/24`, 'dev', 'eth0']);
+	await run(['ip', '-netns', namespace, 'link', 'set', 'eth0', 'up']);
+	return {
+		on: (...command) => ['ip', 'netns', 'exec', namespace, ...command],
+		remove: async () => void (await run(['ip', 'netns', 'delete', namespace])),
+	};
+}

@@ -1,9 +1,12 @@
-import type {Entry} from './desk.ts';
+import {printable, printableLine} from '../printable.ts';
+import type {Entry} from './orders.ts';
 
 /** Where a person sees what the machines do. */
 export interface Board {
 	say(line: string): void;
 	show(name: string, entry: Entry): void;
+	/** Forgets all machines but these. */
+	keep(names: readonly string[]): void;
 	/** Lets the last rows stand. */
 	end(): void;
 }
@@ -18,7 +21,7 @@ function formatAge(at: string, now: number): string {
 export function formatRows(entries: ReadonlyMap<string, Entry>, columns: number, now: number): string[] {
 	const width = Math.max(0, ...[...entries.keys()].map(name => name.length));
 	return [...entries].map(([name, {state, at, failure = ''}]) =>
-		`${name.padEnd(width)}  ${state.padEnd(10)}  ${formatAge(at, now).padStart(6)}  ${failure.split('\n')[0]}`
+		`${name.padEnd(width)}  ${state.padEnd(10)}  ${formatAge(at, now).padStart(6)}  ${printableLine(failure.split('\n')[0] ?? '')}`
 			.slice(0, columns - 1)
 			.trimEnd(),
 	);
@@ -31,16 +34,21 @@ export function makeBoard(out: NodeJS.WriteStream): Board {
 	const draw = (line?: string) => {
 		const rows = formatRows(entries, out.columns ?? 80, Date.now());
 		const up = drawn > 0 ? `\x1b[${drawn}A` : '';
-		out.write(`${up}\x1b[J${[...(line === undefined ? [] : [line]), ...rows].map(row => `${row}\n`).join('')}`);
+		out.write(
+			`${up}\x1b[J${[...(line === undefined ? [] : [printable(line)]), ...rows].map(row => `${row}\n`).join('')}`,
+		);
 		drawn = rows.length;
 	};
 	const timer = out.isTTY ? setInterval(() => draw(), 1000) : undefined;
 	return {
-		say: line => (out.isTTY ? draw(line) : void out.write(`${line}\n`)),
+		say: line => (out.isTTY ? draw(line) : void out.write(`${printable(line)}\n`)),
 		show(name, entry) {
 			entries.set(name, entry);
 			if (out.isTTY) draw();
-			else out.write(`${name}: ${entry.state}${entry.failure ? `: ${entry.failure}` : ''}\n`);
+			else out.write(`${name}: ${entry.state}${entry.failure ? `: ${printableLine(entry.failure)}` : ''}\n`);
+		},
+		keep(names) {
+			for (const name of entries.keys()) if (!names.includes(name)) entries.delete(name);
 		},
 		end: () => clearInterval(timer),
 	};

@@ -1,4 +1,5 @@
-import {run, UserError} from '../run.ts';
+import {isIPv4} from 'node:net';
+import {run, UsageError, UserError} from '../run.ts';
 
 /** An IPv4 address of this workstation, and its subnet. */
 export interface Place {
@@ -11,6 +12,8 @@ interface Link {
 	ifname: string;
 	addr_info: {family: string; local: string; prefixlen: number}[];
 }
+
+const parse = (address: string) => address.split('.').reduce((sum, part) => ((sum << 8) | Number(part)) >>> 0, 0);
 
 const format = (bits: number) => [24, 16, 8, 0].map(shift => (bits >>> shift) & 255).join('.');
 
@@ -29,8 +32,29 @@ export async function findPlace(link: string): Promise<Place> {
 		);
 	}
 	const mask = found.prefixlen === 0 ? 0 : (-1 << (32 - found.prefixlen)) >>> 0;
-	const bits = found.local.split('.').reduce((sum, part) => ((sum << 8) | Number(part)) >>> 0, 0);
-	return {address: found.local, netmask: format(mask), network: format((bits & mask) >>> 0)};
+	return {address: found.local, netmask: format(mask), network: format((parse(found.local) & mask) >>> 0)};
+}
+
+/** The first and the last address to give. Throws a UsageError where they are no addresses, or the wrong way round. */
+export function parseLeases(text: string): readonly [string, string] {
+	const [first = '', last = '', more] = text.split(',');
+	if (more !== undefined || !isIPv4(first) || !isIPv4(last))
+		throw new UsageError(
+			`--lease-range is two IPv4 addresses, FIRST,LAST, such as 192.0.2.100,192.0.2.150; not ${text}`,
+		);
+	if (parse(first) > parse(last)) throw new UsageError(`--lease-range: ${first} comes after ${last}`);
+	return [first, last];
+}
+
+/** Throws a UsageError where addresses cannot be given on the link: outside its subnet, or taken by this workstation, the network or its broadcast. */
+export function checkLeases([first, last]: readonly [string, string], {address, netmask, network}: Place): void {
+	const [low, high, from] = [parse(first), parse(last), parse(network)];
+	const to = (from | ~parse(netmask)) >>> 0;
+	const range = `--lease-range ${first},${last}`;
+	if (low <= from || high >= to)
+		throw new UsageError(`${range} is not within the subnet of the link, ${format(from + 1)} to ${format(to - 1)}`);
+	if (low <= parse(address) && parse(address) <= high)
+		throw new UsageError(`${range} holds ${address}, which is the address of this workstation`);
 }
 
 export interface DnsmasqOptions {
@@ -56,6 +80,7 @@ export function formatDnsmasq({link, place, port, root, leases, leaseFile}: Dnsm
 		'no-hosts',
 		'no-resolv',
 		'log-dhcp',
+		'pid-file',
 		'enable-tftp',
 		`tftp-root=${root}`,
 		'tftp-no-fail',

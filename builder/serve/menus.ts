@@ -26,16 +26,16 @@ export function formatFirstMenu(address: string): string {
 	].join('\n');
 }
 
-/** Installs. `own` is the folder of this machine on the server, where its layers and its report go. */
+/** Installs. `token` is the word by which this machine gets, for this boot, what no other one shall have. */
 export function formatInstall(tree: NetbootTree, name: string, mac: string, address: string, token: string): string {
-	const own = `http://${address}/machines/${name}`;
+	const own = `machines/${name}/${token}`;
 	const source = {
-		image: [`live-media-path=live-${tree.buildId}`, `fetch=${own}`],
+		image: [`live-media-path=live-${tree.buildId}`, `fetch=http://${address}/${own}`],
 		'debian-installer': [
 			`mirror/http/hostname=${address}`,
-			`mirror/http/directory=/trees/${tree.profile}/installer-${tree.buildId}`,
+			`mirror/http/directory=/${own}/installer-${tree.buildId}`,
 			...networkWords,
-			`bringup.machine=${own}/machine.json`,
+			`bringup.machine=http://${address}/${own}/machine.json`,
 		],
 	}[tree.method];
 	// As PXELINUX writes it, which live-boot and netcfg read.
@@ -44,13 +44,24 @@ export function formatInstall(tree: NetbootTree, name: string, mac: string, addr
 		`BOOTIF=01-${mac.replaceAll(':', '-')}`,
 		`bringup.report=http://${address}/report/${name}/${token}`,
 	];
-	const folder = `(http,${address})/trees/${tree.profile}/${tree.method === 'image' ? 'live' : 'install'}`;
 	return [
 		header,
 		`echo ${quote(`bringup: ${name}: ${tree.title}, build ${tree.buildId}`)}`,
-		`linux ${folder}/vmlinuz ${words.join(' ')} ${tree.bootWords.map(quote).join(' ')}`,
-		`initrd ${folder}/initrd.img`,
+		`linux (http,${address})/${own}/vmlinuz ${words.join(' ')} ${tree.bootWords.map(quote).join(' ')}`,
+		`initrd (http,${address})/${own}/initrd.img`,
 		'boot',
+		'',
+	].join('\n');
+}
+
+/** Says why a machine gets nothing now, and asks again. */
+export function formatRefusal(lines: readonly string[], address: string): string {
+	return [
+		header,
+		...lines.map(line => `echo ${quote(`bringup: ${line}`)}`),
+		`echo 'next look in 30 s'`,
+		'sleep 30',
+		`configfile (http,${address})/grub/grub.cfg`,
 		'',
 	].join('\n');
 }

@@ -1,27 +1,31 @@
-import {createReadStream} from 'node:fs';
 import {createServer, type IncomingMessage, type Server, type ServerResponse} from 'node:http';
 
-/** What a path gives: a file of this workstation, or a text made for the one who asks. */
-export type Resource = {file: string; size: number} | {text: string};
+import type {OpenFile} from './trees.ts';
+
+/** What a path gives: a file of this workstation, or what is made for the one who asks. */
+export type Resource = OpenFile | {text: string | Buffer};
 
 /** What a machine tells. */
 export type Report = {machine: string; token: string; body: unknown};
 
 export interface ServerOptions {
-	/** Undefined where there is nothing. Paths are only ever compared. */
-	find(path: string): Promise<Resource | undefined>;
+	/** Undefined where there is nothing for this address. Paths are only ever compared. */
+	find(path: string, from: string): Promise<Resource | undefined>;
 	/** False when the report is of nobody that was asked for one. */
-	take(report: Report): Promise<boolean>;
+	take(report: Report, from: string): Promise<boolean>;
 	onFault(line: string): void;
 }
 
 const largestReport = 256 * 1024;
 
+interface Range {
+	start: number;
+	/** The last byte. */
+	end: number;
+}
+
 /** The bytes that a Range header asks for; undefined when there is none that this server knows, 'none' when there are no such bytes. */
-export function parseRange(
-	header: string | undefined,
-	size: number,
-): {start: number; end: number} | 'none' | undefined {
+export function parseRange(header: string | undefined, size: number): Range | 'none' | undefined {
 	const [, from = '', to = ''] = /^bytes=(\d*)-(\d*)$/.exec(header ?? '') ?? [];
 	if (from === '' && to === '') return undefined;
 	const start = from === '' ? Math.max(0, size - Number(to)) : Number(from);
@@ -29,11 +33,31 @@ export function parseRange(
 	return start > end ? 'none' : {start, end};
 }
 
-function sendFile(
-	{file, size}: {file: string; size: number},
-	request: IncomingMessage,
-	response: ServerResponse,
-): void {
+/** Two buffers of this size for each that is sent: one is filled while the other is written. Used again, they stay in the processor's cache. */
+const chunk = 2 ** 18;
+
+const write = (response: ServerResponse, data: Buffer) =>
+	new Promise<void>((resolve, reject) => response.write(data, error => (error ? reject(error) : resolve())));
+
+/** Sends a part of a file. Throws when the file ends before that, or when nobody reads any more. */
+async function pump({handle}: OpenFile, {start, end}: Range, response: ServerResponse): Promise<void> {
+	const buffers = [Buffer.allocUnsafeSlow(chunk), Buffer.allocUnsafeSlow(chunk)] as const;
+	let written = Promise.resolve();
+	for (let [at, turn] = [start, 0]; at <= end; turn ^= 1) {
+		const buffer = buffers[turn as 0 | 1];
+		const {bytesRead} = await handle.read(buffer, 0, Math.min(chunk, end - at + 1), at);
+		await written;
+		if (bytesRead === 0) throw new Error('a file of the tree became shorter');
+		written = write(response, buffer.subarray(0, bytesRead));
+		written.catch(() => {}); // it is awaited in the next turn
+		at += bytesRead;
+	}
+	await written;
+	response.end();
+}
+
+async function sendFile(file: OpenFile, request: IncomingMessage, response: ServerResponse): Promise<void> {
+	const {size} = file;
 	const range = parseRange(request.headers.range, size);
 	if (range === 'none') {
 		response.writeHead(416, {'Content-Range': `bytes */${size}`}).end();
@@ -46,14 +70,13 @@ function sendFile(
 		'Accept-Ranges': 'bytes',
 		...(range ? {'Content-Range': `bytes ${start}-${end}/${size}`} : {}),
 	});
-	if (request.method === 'HEAD' || size === 0) {
-		response.end();
-		return;
-	}
-	const stream = createReadStream(file, {start, end, highWaterMark: 2 ** 20});
-	stream.on('error', () => response.destroy());
-	response.on('close', () => stream.destroy());
-	stream.pipe(response);
+	if (request.method === 'HEAD' || size === 0) response.end();
+	else
+		await pump(file, {start, end}, response).catch(error => {
+			const isGone = response.destroyed; // a machine that was switched off is nothing to tell
+			response.destroy();
+			if (!isGone) throw error;
+		});
 }
 
 async function readBody(request: IncomingMessage): Promise<string | undefined> {
@@ -64,6 +87,8 @@ async function readBody(request: IncomingMessage): Promise<string | undefined> {
 	}
 	return text;
 }
+
+const addressOf = ({socket}: IncomingMessage) => socket.remoteAddress ?? '';
 
 async function takeReport(path: string, request: IncomingMessage, {take}: ServerOptions): Promise<number> {
 	const [, machine, token] = /^\/report\/([a-z0-9-]+)\/([0-9a-f]+)$/.exec(path) ?? [];
@@ -76,7 +101,7 @@ async function takeReport(path: string, request: IncomingMessage, {take}: Server
 	} catch {
 		return 400;
 	}
-	return (await take({machine, token, body})) ? 204 : 403;
+	return (await take({machine, token, body}, addressOf(request))) ? 204 : 403;
 }
 
 /** Package names have characters that some clients escape and others do not. What is no escape stands for itself. */
@@ -99,12 +124,13 @@ async function answer(request: IncomingMessage, response: ServerResponse, option
 		response.writeHead(405, {allow: 'GET, HEAD, POST'}).end();
 		return;
 	}
-	const found = await options.find(path);
+	const found = await options.find(path, addressOf(request));
 	if (!found) response.writeHead(404).end();
-	else if ('file' in found) sendFile(found, request, response);
+	else if ('handle' in found) await sendFile(found, request, response);
 	else {
 		const length = Buffer.byteLength(found.text);
-		response.writeHead(200, {'Content-Type': 'text/plain; charset=utf-8', 'Content-Length': length});
+		const type = typeof found.text === 'string' ? 'text/plain; charset=utf-8' : 'application/octet-stream';
+		response.writeHead(200, {'Content-Type': type, 'Content-Length': length});
 		response.end(request.method === 'HEAD' ? undefined : found.text);
 	}
 }
@@ -117,7 +143,8 @@ export async function startServer(host: string, port: number, options: ServerOpt
 		{requestTimeout: 60_000, headersTimeout: 20_000, maxHeaderSize: 16_384},
 		(request, response) => {
 			answer(request, response, options).catch(error => {
-				options.onFault(`${request.method} ${request.url}: ${(error as Error).message}`);
+				const path = request.url?.replace(/[0-9a-f]{32}/g, '…'); // a token is for one machine
+				options.onFault(`${request.method} ${path}: ${(error as Error).message}`);
 				response.destroy();
 			});
 		},

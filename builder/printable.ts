@@ -1,0 +1,16 @@
+/** Line ends and tabs are shown as they are; of other control and format characters, line separators and halves of characters, only the number. */
+const hidden = /(?![\n\t])[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]/gu;
+
+/**
+ * Text from outside (a machine, a server, a program) as a terminal or a log may get it: what would move the cursor, set a
+ * title or the clipboard, or change the order of what is read is shown as its number.
+ */
+export function printable(text: string): string {
+	return text.replace(/\r\n?/g, '\n').replace(hidden, mark => {
+		const code = mark.codePointAt(0)?.toString(16) ?? '';
+		return code.length > 2 ? `\\u{${code}}` : `\\x${code.padStart(2, '0')}`;
+	});
+}
+
+/** The same on one line. */
+export const printableLine = (text: string) => printable(text).replaceAll('\n', ' ').trim();
