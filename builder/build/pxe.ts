@@ -64,8 +64,26 @@ export async function copyInto(folder: string, contents: Contents): Promise<void
 	for (const [path, from] of contents) {
 		await mkdir(dirname(join(folder, path)), {recursive: true});
 		await runLong(['cp', '--reflink=auto', from, join(folder, path)]);
-		await chmod(join(folder, path), 0o644);
 	}
+}
+
+/** Keeps a tree from all but its owner: the profile's secrets are in it, and its server is who gives them. */
+async function lockTree(folder: string): Promise<void> {
+	await chmod(folder, 0o700);
+	for (const entry of await readdir(folder, {recursive: true, withFileTypes: true}))
+		await chmod(join(entry.parentPath, entry.name), entry.isDirectory() ? 0o700 : 0o600);
+}
+
+/** Puts a tree into a tar, which has its place at once and whole. */
+async function packTree(out: string, epoch: number, signal: AbortSignal): Promise<void> {
+	const options = ['--sort=name', '--owner=0', '--group=0', '--numeric-owner', `--mtime=@${epoch}`];
+	await withFolder(dirname(out), async work => {
+		const made = join(work, 'tree.tar');
+		const place = ['--file', made, '--directory', dirname(out), basename(out)];
+		await runLong(['tar', ...options, '--create', ...place], {signal});
+		await chmod(made, 0o600);
+		await rename(made, `${out}.tar`);
+	});
 }
 
 /** What every tree has: Debian's signed loaders, and GRUB's menu. `base` is where the loaders are. */
@@ -124,15 +142,15 @@ async function writeFiles(parts: Parts, folder: string, work: string): Promise<N
 
 /** Has a tree made in a folder, describes it, and puts it in place at once. */
 export async function placeTree(
-	{out, progress, tar, secrets}: PxeOptions,
+	{out, progress, tar, secrets, signal}: Pick<PxeOptions, 'out' | 'progress' | 'tar' | 'secrets' | 'signal'>,
 	make: (folder: string, work: string) => Promise<{written: NetbootTree; describe: Describe}>,
 ): Promise<NetbootTree> {
 	const made = await withFolder(dirname(out), async work => {
 		const folder = join(work, basename(out));
 		await mkdir(folder);
-		await chmod(folder, 0o755);
 		const {written, describe} = await make(folder, work);
 		await writeFile(join(folder, 'tree.json'), `${JSON.stringify(written, undefined, '\t')}\n`);
+		await lockTree(folder);
 		const listing = await run(['du', '--summarize', '--bytes', folder]);
 		const sha256 = await digestFile(join(folder, 'tree.json'));
 		const manifest = await describe({artefact: basename(out), sha256, size: Number.parseInt(listing, 10)});
@@ -143,12 +161,7 @@ export async function placeTree(
 		await writeWhole(`${out}.manifest.json`, `${JSON.stringify(manifest, undefined, '\t')}\n`);
 		return written;
 	});
-	if (tar) {
-		const options = ['--sort=name', '--owner=0', '--group=0', '--numeric-owner', `--mtime=@${made.epoch}`];
-		await progress.stage('tar', () =>
-			run(['tar', ...options, '--create', '--file', `${out}.tar`, '--directory', dirname(out), basename(out)]),
-		);
-	}
+	if (tar) await progress.stage('tar', () => packTree(out, made.epoch, signal));
 	if (secrets.size > 0)
 		progress.say(
 			`${out} holds the secrets of the profile, and whoever reaches its server can read them: serve it in a network of its own`,
