@@ -1,6 +1,6 @@
-import {printable} from './printable.ts';
+import {maskUrls, printable} from './printable.ts';
 import {ProfileError} from './profile/faults.ts';
-import {maskUrls, ProgramError, UsageError, UserError} from './run.ts';
+import {ProgramError, UsageError, UserError} from './run.ts';
 
 const systemErrors: Record<string, string> = {
 	ENOSPC: 'the disk is full',

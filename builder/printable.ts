@@ -1,3 +1,8 @@
+/** The text without the names and passwords in its URLs: logs and messages are read by others. Each place of a line stays where it is. */
+export function maskUrls(text: string): string {
+	return text.replace(/(\w:\/\/)([^\s/?#@"']+)(?=@)/g, (_, scheme, secret) => scheme + '*'.repeat(secret.length));
+}
+
 /** Line ends and tabs are shown as they are; of other control and format characters, line separators and halves of characters, only the number. */
 const hidden = /(?![\n\t])[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]/gu;
 

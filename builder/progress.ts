@@ -1,5 +1,4 @@
-import {printable, printableLine} from './printable.ts';
-import {maskUrls} from './run.ts';
+import {maskUrls, printable, printableLine} from './printable.ts';
 
 /** Says what a stage is at; `part` from 0 to 1 where it is known. */
 export type Update = (text: string, part?: number) => void;

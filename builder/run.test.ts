@@ -4,7 +4,8 @@ import {join} from 'node:path';
 import test from 'ava';
 import {explain} from './failure.ts';
 import {withFolder} from './folder.ts';
-import {checkPrograms, maskUrls, ProgramError, pipe, run, runLong, UserError, withLock} from './run.ts';
+import {maskUrls} from './printable.ts';
+import {checkPrograms, ProgramError, pipe, run, runLong, UserError, withLock} from './run.ts';
 
 test('a program that fails gives its command, its output and its log', t =>
 	withFolder(tmpdir(), async folder => {

@@ -4,15 +4,10 @@ import {delimiter, join} from 'node:path';
 import {finished} from 'node:stream/promises';
 import {StringDecoder} from 'node:string_decoder';
 import {execa} from 'execa';
-import {printable} from './printable.ts';
+import {maskUrls, printable} from './printable.ts';
 
 /** A program and its arguments. Never a shell line. */
 export type Command = readonly [program: string, ...args: string[]];
-
-/** The text without the names and passwords in its URLs: logs and messages are read by others. Each place of a line stays where it is. */
-export function maskUrls(text: string): string {
-	return text.replace(/(\w:\/\/)([^\s/?#@"']+)(?=@)/g, (_, scheme, secret) => scheme + '*'.repeat(secret.length));
-}
 
 /** A program that failed: which, how, and its last lines. The user sees all of it. */
 export class ProgramError extends Error {

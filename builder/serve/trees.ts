@@ -2,10 +2,10 @@ import {createHash} from 'node:crypto';
 import {type FileHandle, open, readdir, readFile, stat} from 'node:fs/promises';
 import {join, relative, resolve} from 'node:path';
 import * as z from 'zod';
-import {parseJson} from '../build/cache.ts';
+
 import {buildLayer} from '../build/layer.ts';
 import type {NetbootTree} from '../build/pxe.ts';
-import {withFolder} from '../folder.ts';
+import {parseJson, withFolder} from '../folder.ts';
 import {UserError} from '../run.ts';
 
 /** A file that is held open: what is given of it is the same to its end, also when another takes its place. */
