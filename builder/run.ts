@@ -231,20 +231,18 @@ export interface Started {
 	kill(signal: 'SIGTERM' | 'SIGKILL'): void;
 }
 
-/** Starts a program that ends with this process at the latest. With `terminal` it has this process's own; else its output goes to `onOutput` as it comes, and the last of it is kept. */
-export function start(
-	command: Command,
-	options: {terminal?: boolean; onOutput?: (text: string) => void} = {},
-): Started {
+/** With `terminal` it has this process's own; else its output goes to `onOutput` as it comes, and the last of it is kept. */
+type StartOptions = {terminal?: boolean; onOutput?: (text: string) => void};
+
+/** Starts a program that ends with this process at the latest. */
+export function start(command: Command, options: StartOptions = {}): Started {
 	const [program, ...args] = tie(command);
 	const streams = options.terminal
 		? ({stdio: 'inherit'} as const)
 		: ({stdin: 'ignore', all: true, buffer: false} as const);
 	const child = execa(program, args, {...settings({}), ...streams});
 	let output = '';
-	const decoder = new StringDecoder('utf8');
-	child.all?.on('data', (chunk: Buffer) => {
-		const text = decoder.write(chunk);
+	child.all?.setEncoding('utf8').on('data', text => {
 		options.onOutput?.(text);
 		output = `${output}${text}`.slice(-(2 ** 18)); // it may go on for weeks
 	});
