@@ -3,6 +3,17 @@ import type {Probe, Step} from './phase.ts';
 
 const sha256 = z.string().regex(/^[0-9a-f]{64}$/, 'expected a SHA-256 digest: 64 hexadecimal digits, lower case');
 
+/** A URL as programs take it word by word: what JavaScript would mend, such as a space or a line break, is a fault. */
+export const url = (protocol: 'https' | 'https?' | 'https?|file') =>
+	z
+		.string()
+		.refine(text => /^[!-~]*$/.test(text), {
+			error: 'expected a URL without spaces, line breaks and letters beyond ASCII',
+			abort: true,
+		})
+		.check(z.url({protocol: new RegExp(`^(${protocol})$`), abort: true}))
+		.refine(text => text.includes('://'), 'expected a URL with // after the colon');
+
 /** A file that the machine needs and no Debian package has. The build pins it by its digest and puts it on the medium. */
 export const asset = z
 	.strictObject({
@@ -12,10 +23,9 @@ export const asset = z
 				sha256: sha256.optional().describe('its digest; the build fills it in, and refuses another file'),
 			}),
 			z.strictObject({
-				url: z
-					.url({protocol: /^https?$/})
+				url: url('https?')
 					.refine(
-						text => !new URL(text).username && !new URL(text).password,
+						text => URL.canParse(text) && !new URL(text).username && !new URL(text).password,
 						'a URL with a password in it would be shown in logs; fetch the file yourself and say asset: {file: …}',
 					)
 					.describe('where the build fetches it'),

@@ -40,7 +40,7 @@ export const hardeningSchema = z
 						/^[\w-]+(\.[\w-]+(\/[\w-]+)*)+$/,
 						'expected a kernel parameter such as net.core.somaxconn; a dot in the name of a link is written as a slash',
 					),
-				z.union([z.int(), z.string().regex(/^[^\n\r]+$/)]),
+				z.union([z.int(), z.string().regex(/^[^\n\r]+$/, 'expected one line of text')]),
 			)
 			.default({})
 			.describe('kernel parameters, beside or instead of those that bringup sets'),

@@ -1,7 +1,7 @@
 import {createHash} from 'node:crypto';
 import {isIPv6} from 'node:net';
 import * as z from 'zod';
-import {type Asset, asset} from './assets.ts';
+import {type Asset, asset, url} from './assets.ts';
 import {linkName} from './links.ts';
 
 /** Where K3s keeps all that it has. */
@@ -64,8 +64,7 @@ export const kubernetesSchema = z
 			)
 			.default({})
 			.describe('archives of images that need no registry, by the file name that K3s sees'),
-		server: z
-			.url({protocol: /^https$/})
+		server: url('https')
 			.optional()
 			.describe(
 				'a server to join, such as https://192.0.2.11:6443; an agent needs one, the first server has none. When the first of several servers is installed anew, build its medium with the address of another: without it, it would begin a second, empty cluster',

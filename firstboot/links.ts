@@ -17,7 +17,14 @@ export const linkName = z
 
 /** An IPv4 or IPv6 address. */
 export const address = z.union([z.ipv4(), z.ipv6()]);
-const cidr = z.union([z.cidrv4(), z.cidrv6()]);
+
+const cidr6 = 'expected an IPv6 address with its prefix length, such as 2001:db8::10/64';
+
+/** An address with its prefix length. Zod itself takes 64.5 and NaN for the prefix of an IPv6 address. */
+export const cidr = z.union([
+	z.cidrv4(),
+	z.cidrv6().refine(text => /\/(\d|[1-9]\d|1[01]\d|12[0-8])$/.test(text), cidr6),
+]);
 const vlanId = z.number().int().min(1).max(4094);
 
 /** What any link may have: addresses and what goes with them. */
@@ -37,11 +44,22 @@ const layer3 = {
 		.describe('further routes'),
 	dns: z.array(address).default([]).describe('name servers, beside those that DHCP gives'),
 	domains: z
-		.array(z.string().regex(/^~?[A-Za-z0-9._-]+$/))
+		.array(
+			z
+				.string()
+				.regex(/^(~\.|~?\w([\w-]*\w)?(\.\w([\w-]*\w)?)*\.?)$/, 'expected a domain such as example.org or ~example.org'),
+		)
 		.default([])
 		.describe('search domains; with ~ only routed there'),
 	ntp: z
-		.array(z.string().regex(/^[A-Za-z0-9.:_-]+$/))
+		.array(
+			z
+				.string()
+				.regex(
+					/^(\w([\w-]*\w)?(\.\w([\w-]*\w)?)*\.?|[0-9A-Fa-f]*:[0-9A-Fa-f:.]+)$/,
+					'expected the name or address of a time server',
+				),
+		)
 		.default([])
 		.describe("time servers, instead of Debian's"),
 	mtu: z.number().int().min(576).max(65535).optional().describe('bytes; what the link has without it'),

@@ -93,12 +93,22 @@ export async function planParts<Plan = Step[]>(
 /** Where the builder says which build this is, in the image. */
 export const buildIdPath = '/etc/bringup/build-id';
 
+/** A path on the machine that means one place, however it is read. */
+export const absolutePath = z
+	.string()
+	.regex(
+		/^(\/(?!\.{1,2}(\/|$))[A-Za-z0-9._-]+)+$/,
+		'expected an absolute path of letters, digits, dot, dash and underscore, without . and .. as a part',
+	);
+
 /** A value that must not stand in the profile: it is read where the medium is built, and lands in a file of mode 0600. */
 export const secret = z
 	.strictObject({
 		secret: z.union([
 			z.strictObject({file: z.string().min(1).describe('path of a file, relative to the profile')}),
-			z.strictObject({env: z.string().regex(/^\w+$/).describe('name of an environment variable')}),
+			z.strictObject({
+				env: z.string().regex(/^\w+$/, 'expected the name of an environment variable').describe('read by the build'),
+			}),
 		]),
 	})
 	.describe('a value kept out of the profile: `secret: {file: …}` or `secret: {env: …}`');

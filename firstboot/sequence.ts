@@ -191,7 +191,7 @@ export async function planSequence(
 	return plans;
 }
 
-export {type Asset, assetPath, assetsFolder} from './assets.ts';
+export {type Asset, assetPath, assetsFolder, url} from './assets.ts';
 export {parseSize, size} from './disks.ts';
 export {type Image, logs, traces} from './golden.ts';
 export {

@@ -40,7 +40,7 @@ export const identitySchema = z
 			.string()
 			.regex(
 				/^[a-z0-9]([a-z0-9-]|\{serial\}|\{mac\})*$/,
-				'expected a host name of lower case letters, digits and -, or a pattern with {serial} or {mac}',
+				'expected a host name of lower case letters, digits and -, or one with {serial} or {mac} in it',
 			)
 			.optional()
 			.describe(

@@ -2,9 +2,9 @@ import {createHash} from 'node:crypto';
 import * as z from 'zod';
 import {asset} from './assets.ts';
 import {parseSize, size} from './disks.ts';
-import {address, linkName, macAddress} from './links.ts';
+import {address, cidr, linkName, macAddress} from './links.ts';
 import {deriveUuid} from './machine-identity.ts';
-import {secret} from './phase.ts';
+import {absolutePath, secret} from './phase.ts';
 import {userSchema} from './users.ts';
 
 const name = z
@@ -15,14 +15,12 @@ const name = z
 	);
 
 const vlan = z.int().min(1).max(4094);
-const cidr = z.union([z.cidrv4(), z.cidrv6()]);
 
 const pool = z.union([
 	z.strictObject({
-		path: z
-			.string()
-			.regex(/^(\/[A-Za-z0-9._-]+)+$/, 'expected an absolute path of letters, digits, dot, dash and underscore')
-			.describe('a folder, also one on a file system of the section storage; the disks are qcow2 files'),
+		path: absolutePath.describe(
+			'a folder, also one on a file system of the section storage; the disks are qcow2 files',
+		),
 		thin: z
 			.boolean()
 			.default(false)
@@ -31,7 +29,7 @@ const pool = z.union([
 	z.strictObject({
 		volumeGroup: z
 			.string()
-			.regex(/^[A-Za-z0-9_+.][A-Za-z0-9_+.-]*$/, 'expected the name of a volume group')
+			.regex(/^(?!\.{1,2}$)[A-Za-z0-9_+.][A-Za-z0-9_+.-]*$/, 'expected the name of a volume group')
 			.describe('an LVM volume group; every disk is a logical volume'),
 	}),
 	z.strictObject({
@@ -104,7 +102,12 @@ const domain = z.strictObject({
 			users: z.array(userSchema).min(1).describe('who may log in, as in identity.users'),
 			files: z
 				.record(
-					z.string().regex(/^(\/[A-Za-z0-9_.+@-]+)+$/, 'expected an absolute path such as /etc/motd'),
+					z
+						.string()
+						.regex(
+							/^(\/(?!\.{1,2}(\/|$))[A-Za-z0-9_.+@-]+)+$/,
+							'expected an absolute path such as /etc/motd, without . and ..',
+						),
 					z.union([z.string(), secret]),
 				)
 				.default({})

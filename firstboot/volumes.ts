@@ -12,7 +12,7 @@ import {
 	size,
 } from './disks.ts';
 import {readSignatures} from './layout.ts';
-import type {Probe} from './phase.ts';
+import {absolutePath, type Probe} from './phase.ts';
 import {mokSchema, poolsSchema} from './zfs.ts';
 
 const name = z
@@ -21,10 +21,6 @@ const name = z
 		/^[a-z][a-z0-9_]{0,11}$/,
 		'expected a name: a letter, then lower case letters, digits and _, 12 characters at most',
 	);
-
-const path = z
-	.string()
-	.regex(/^(\/[A-Za-z0-9._-]+)+$/, 'expected an absolute path of letters, digits, dot, dash and underscore');
 
 const wipe = z
 	.boolean()
@@ -82,20 +78,22 @@ export const storageSchema = z
 						.describe('a disk, an array, or GROUP/VOLUME; for btrfs several'),
 					type: z.enum(['ext4', 'xfs', 'btrfs']),
 					raid: z.enum(['single', 'raid1', 'raid10']).default('single').describe('how btrfs spreads over several'),
-					mount: path.describe('where it is mounted; a boot without its disk waits a minute and a half, and goes on'),
+					mount: absolutePath.describe(
+						'where it is mounted; a boot without its disk waits a minute and a half, and goes on',
+					),
 					options: z
-						.array(z.string().regex(/^[\w.=:-]+$/))
+						.array(z.string().regex(/^\w[\w.=:-]*$/, 'expected a mount option such as noatime, one an item'))
 						.default([])
 						.describe('mount options'),
 					subvolumes: z
-						.array(z.string().regex(/^[\w.@-]+$/))
+						.array(z.string().regex(/^(?!\.{1,2}$)[\w.@-]+$/, 'expected a name such as photos'))
 						.default([])
 						.describe('of btrfs, below the mount'),
 				}),
 			)
 			.default({})
 			.describe('file systems by their label'),
-		pools: poolsSchema(name, path).describe(
+		pools: poolsSchema(name, absolutePath).describe(
 			'pools of ZFS by their name; Debian has it in the component contrib, and builds its module in the image',
 		),
 		mok: mokSchema.optional(),

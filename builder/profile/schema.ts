@@ -1,19 +1,17 @@
 import * as z from 'zod';
-import {sections, size} from '../../firstboot/sequence.ts';
+import {sections, size, url} from '../../firstboot/sequence.ts';
 
 const packageName = z.string().regex(/^[a-z0-9][a-z0-9+.-]+$/, 'expected a Debian package name');
 
 const debian = z
 	.strictObject({
 		release: z.enum(['trixie', 'bookworm']).default('trixie').describe('Debian 13 or 12'),
-		mirror: z
-			.url()
+		mirror: url('https?|file')
 			.optional()
 			.describe(
 				"where packages come from, such as http://mirror.example/debian; without it, that of this workstation's own apt, or Debian's own. With a password or a loopback address it is the build's alone, and the machine gets Debian's own",
 			),
-		securityMirror: z
-			.url()
+		securityMirror: url('https?|file')
 			.optional()
 			.describe('the same for security updates, such as http://mirror.example/debian-security'),
 		components: z
@@ -24,10 +22,10 @@ const debian = z
 			.record(
 				z.string().regex(/^[a-z0-9][a-z0-9-]*$/, 'expected a name of lower case letters, digits and -'),
 				z.strictObject({
-					uri: z.url({protocol: /^(https?|file)$/}).describe('such as http://mirror.example/own'),
+					uri: url('https?|file').describe('such as http://mirror.example/own'),
 					suite: z.string().regex(/^[\w][\w./-]*$/, 'expected a suite such as trixie'),
 					components: z
-						.array(z.string().regex(/^[\w][\w./-]*$/))
+						.array(z.string().regex(/^[\w][\w./-]*$/, 'expected a component such as main'))
 						.min(1)
 						.default(['main']),
 					key: z.string().min(1).describe('the file of the key that signs it (.asc or .gpg), relative to the profile'),
@@ -53,12 +51,14 @@ const debian = z
 				'a file that pins every package by version and digest, and so the medium byte for byte; `bringup lock` makes it',
 			),
 		snapshots: z
-			.array(z.url())
+			.array(url('https?|file'))
 			.default([])
 			.describe(
 				'archives to ask for a locked package that the mirror no longer has, such as http://mirror.example/snapshot/debian/20261121T000000Z',
 			),
-		proxy: z.url().optional().describe('HTTP proxy that the build downloads through; the machine does not get it'),
+		proxy: url('https?')
+			.optional()
+			.describe('HTTP proxy that the build downloads through; the machine does not get it'),
 	})
 	.prefault({})
 	.describe('Which Debian, and from where.');

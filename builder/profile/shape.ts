@@ -9,6 +9,7 @@ export interface JsonSchema {
 	enum?: unknown[];
 	const?: unknown;
 	format?: string;
+	pattern?: string;
 	properties?: Record<string, JsonSchema>;
 	required?: string[];
 	items?: JsonSchema;
@@ -42,16 +43,4 @@ export function findBranches(path: FieldPath): JsonSchema[] {
 /** The names of the fields that a map may have at a place of a profile. */
 export function listFields(path: FieldPath): string[] {
 	return findBranches(path).flatMap(({properties}) => Object.keys(properties ?? {}));
-}
-
-/** A place for every value that is neither a map nor a list: `x` stands for any name, 0 for any position. */
-export function listLeaves(path: FieldPath = []): FieldPath[] {
-	const found = findBranches(path);
-	const inner = found.flatMap(({properties, additionalProperties, items}) => [
-		...Object.keys(properties ?? {}),
-		...(additionalProperties ? ['x'] : []),
-		...(items ? [0] : []),
-	]);
-	const leaf = found.some(({type}) => type !== 'object' && type !== 'array');
-	return [...(leaf ? [path] : []), ...[...new Set(inner)].flatMap(part => listLeaves([...path, part]))];
 }

@@ -1,4 +1,5 @@
 import * as z from 'zod';
+import {cidr} from '../links.ts';
 import {planTable} from '../nftables.ts';
 import type {Phase} from '../phase.ts';
 
@@ -10,7 +11,7 @@ const zoneName = z
 const link = z
 	.string()
 	.regex(
-		/^[A-Za-z0-9._-]{1,15}\*?$/,
+		/^(?!\.{1,2}$)[A-Za-z0-9._-]{1,15}\*?$/,
 		'expected the name of a link, such as br0; with * at its end, of all that begin so',
 	);
 
@@ -31,7 +32,7 @@ export const firewallSchema = z
 			.describe('links that may reach each other; from one zone to another, or to the machine, only what allow says'),
 		allow: z
 			.record(
-				z.string().regex(/^[a-z][a-z0-9-]*$/),
+				z.string().regex(/^[a-z][a-z0-9-]*$/, 'expected a name: a letter, then lower case letters, digits and dashes'),
 				z.strictObject({
 					from: zoneName.or(z.literal('any')).describe('a zone, or `any` of them'),
 					to: z
@@ -39,11 +40,7 @@ export const firewallSchema = z
 						.describe('a zone, or `machine`: also for a port of it that K3s or podman hands on to a pod or container'),
 					protocol: z.enum(['tcp', 'udp']).optional().describe('any, without it'),
 					ports: ports.optional().describe('such as 22 or "8000-8099"; any, without it'),
-					sources: z
-						.array(z.union([z.cidrv4(), z.cidrv6()]))
-						.min(1)
-						.optional()
-						.describe('only from these subnets'),
+					sources: z.array(cidr).min(1).optional().describe('only from these subnets'),
 				}),
 			)
 			.default({})
