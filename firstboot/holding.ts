@@ -1,4 +1,4 @@
-import {GivenUp, PartsError} from './phase.ts';
+import {GivenUp, own, PartsError} from './phase.ts';
 import type {Entry, Machine} from './sequence.ts';
 import type {Kind, Storage} from './volumes.ts';
 
@@ -24,7 +24,7 @@ export interface Hold {
 function listUses({arrays, groups, filesystems, pools}: Storage): [part: string, on: string[]][] {
 	const member = (name: string) => {
 		if (name.includes('/')) return `groups.${name.split('/')[0]}`;
-		return arrays[name] ? `arrays.${name}` : `disks.${name}`;
+		return own(arrays, name) ? `arrays.${name}` : `disks.${name}`;
 	};
 	return [
 		...Object.entries(arrays).map(([name, {members}]) => [`arrays.${name}`, members.map(member)] as [string, string[]]),
@@ -85,9 +85,9 @@ function findCauses(
 		const [kind = '', name = ''] = part.split('.');
 		const mounts =
 			kind === 'filesystems'
-				? [filesystems[name]?.mount]
+				? [own(filesystems, name)?.mount]
 				: kind === 'pools'
-					? Object.values(pools[name]?.datasets ?? {}).map(({mount}) => mount)
+					? Object.values(own(pools, name)?.datasets ?? {}).map(({mount}) => mount)
 					: [];
 		if (mounts.some(mount => mount !== undefined && paths.some(path => meet(path, mount)))) return true;
 		return (kind === 'groups' || kind === 'pools') && texts.some(text => text.split('/')[0] === name);

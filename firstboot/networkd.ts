@@ -1,4 +1,5 @@
 import type {Layer3, Link, Network} from './links.ts';
+import {own} from './phase.ts';
 
 /** Where networkd and udev read; files of ours have `bringup` in their names, others are left alone. */
 export const networkFolder = '/etc/systemd/network';
@@ -11,13 +12,13 @@ const yesNo = (value: boolean) => (value ? 'yes' : 'no');
 
 /** The MAC address that a link of the profile has: a bridge or bond takes that of its first port, or its lease would change (systemd/systemd#30813). */
 export function findMac(network: Network, links: ReadonlyMap<string, Link>, name: string): string | undefined {
-	const first = network.bonds[name]?.links[0] ?? Object.keys(network.bridges[name]?.ports ?? {})[0];
+	const first = own(network.bonds, name)?.links[0] ?? Object.keys(own(network.bridges, name)?.ports ?? {})[0];
 	return first === undefined ? links.get(name)?.mac : findMac(network, links, first);
 }
 
 /** Whether a bridge keeps VLANs apart. */
 export function isVlanAware({bridges, vlans}: Network, name: string): boolean {
-	const bridge = bridges[name];
+	const bridge = own(bridges, name);
 	const needed =
 		Object.values(bridge?.ports ?? {}).some(({pvid, tagged}) => pvid !== 1 || tagged.length > 0) ||
 		Object.values(vlans).some(({link}) => link === name);
@@ -69,7 +70,7 @@ function findMaster(network: Network, name: string): Master | undefined {
 	for (const [bond, {links}] of Object.entries(network.bonds))
 		if (links.includes(name)) return {line: `Bond=${bond}`, vlans: []};
 	for (const [bridge, {ports}] of Object.entries(network.bridges)) {
-		const port = ports[name];
+		const port = own(ports, name);
 		if (port)
 			return {
 				line: `Bridge=${bridge}`,

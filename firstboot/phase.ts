@@ -93,6 +93,11 @@ export async function planParts<Plan = Step[]>(
 /** Where the builder says which build this is, in the image. */
 export const buildIdPath = '/etc/bringup/build-id';
 
+/** What a map has under a name of the user's, and not what every JavaScript object has, such as `constructor`. */
+export function own<T>(map: Readonly<Record<string, T>>, name: string): T | undefined {
+	return Object.hasOwn(map, name) ? map[name] : undefined;
+}
+
 /** A path on the machine that means one place, however it is read. */
 export const absolutePath = z
 	.string()

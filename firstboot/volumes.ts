@@ -12,7 +12,7 @@ import {
 	size,
 } from './disks.ts';
 import {readSignatures} from './layout.ts';
-import {absolutePath, type Probe} from './phase.ts';
+import {absolutePath, own, type Probe} from './phase.ts';
 import {mokSchema, poolsSchema} from './zfs.ts';
 
 const name = z
@@ -113,7 +113,7 @@ export const partitionLabel = (disk: string) => `bringup-${disk}`;
 /** The device behind a name of the profile: a disk's partition, an array, or GROUP/VOLUME. */
 export function devicePath(storage: Storage, name: string): string {
 	if (name.includes('/')) return `/dev/${name}`;
-	return storage.arrays[name] ? `/dev/md/${name}` : `/dev/disk/by-partlabel/${partitionLabel(name)}`;
+	return own(storage.arrays, name) ? `/dev/md/${name}` : `/dev/disk/by-partlabel/${partitionLabel(name)}`;
 }
 
 function refuseData(disk: Disk): string | undefined {
@@ -162,7 +162,7 @@ export function findPartition(devices: readonly Node[], disk: string): Node | un
 
 /** The device behind a name of the profile; undefined when it is not there (yet). */
 export function findDevice(storage: Storage, name: string, devices: readonly Node[]): Node | undefined {
-	const array = storage.arrays[name];
+	const array = own(storage.arrays, name);
 	if (array) {
 		const members = array.members.flatMap(member => findPartition(devices, member) ?? []);
 		return members.flatMap(flatten).find(({type}) => /^raid/.test(type));

@@ -1,6 +1,6 @@
 import {resolve} from 'node:path';
 import {parseArgs} from 'node:util';
-import {type Domain, placeDomains, renderSeed} from '../../firstboot/sequence.ts';
+import {type Domain, own, placeDomains, renderSeed} from '../../firstboot/sequence.ts';
 import {type SeedFormat, writeSeedFolder, writeSeedIso} from '../bake/seed.ts';
 import {prepareOutput} from '../build/build.ts';
 import {fetchMembers, listMembers} from '../build/cluster.ts';
@@ -48,7 +48,7 @@ in ~/.local/share/bringup/clusters. Keep it as you keep the secrets that it hold
 		const {virtualization} = profile.fields;
 		const names = Object.keys(virtualization?.domains ?? {});
 		const name = values.domain ?? '';
-		const domain = virtualization?.domains[name];
+		const domain = own(virtualization?.domains ?? {}, name);
 		if (!virtualization || !domain)
 			throw new UsageError(
 				`the profile ${profile.name} has no domain "${name}"${suggest(name, names)}; it has: ${names.join(', ') || 'none'}`,
@@ -59,8 +59,8 @@ in ~/.local/share/bringup/clusters. Keep it as you keep the secrets that it hold
 			throw new UserError(
 				`the seed of ${name} says sshKeys: auto, and ~/.ssh has no key. Make one with ssh-keygen, or name it in the profile`,
 			);
-		const own = listMembers(profile).filter(({domain}) => domain === name);
-		const brought = await fetchMembers(own, findClustersFolder(surroundings.environment));
+		const members = listMembers(profile).filter(({domain}) => domain === name);
+		const brought = await fetchMembers(members, findClustersFolder(surroundings.environment));
 		const rendered = found && renderSeed(found, new Map([...secrets, ...brought]));
 		if (!rendered) throw new UserError(`the domain ${name} has no seed in the profile`);
 		await write(rendered, format, values.out ?? `out/${name}-seed.iso`, surroundings.environment['PATH'] ?? '');

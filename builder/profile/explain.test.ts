@@ -1,7 +1,6 @@
 import {isIP} from 'node:net';
 import test from 'ava';
 import type {FieldPath} from '../../firstboot/facts/fact.ts';
-import {address} from '../../firstboot/links.ts';
 import {explainIssues} from './explain.ts';
 import {formatPath, type Place} from './faults.ts';
 import {listLeaves, listMaps} from './leaves.ts';
@@ -135,9 +134,9 @@ test('an address is one that the operating system takes', t => {
 		state = (state * 48_271) % 2_147_483_647;
 		return state % count;
 	};
-	for (let round = 0; round < 20_000; round++) {
+	for (let round = 0; round < 10_000; round++) {
 		const text = Array.from({length: 1 + pick(8)}, () => parts[pick(parts.length)]).join('');
-		if (address.safeParse(text).success) t.not(isIP(text), 0, JSON.stringify(text));
+		if (!refuses(['network', 'controller'], text)) t.not(isIP(text), 0, JSON.stringify(text));
 	}
 });
 

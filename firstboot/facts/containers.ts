@@ -7,9 +7,9 @@ const listOf = (unit: Unit, section: string, key: string) => [unit[section]?.[ke
 
 /** Why podman would find no such image, or undefined. */
 function findImageFault(image: string, user: ContainerUser): string | undefined {
-	if (image in user.images || /^sha256:|^[0-9a-f]{64}$/.test(image)) return undefined;
+	if (Object.hasOwn(user.images, image) || /^sha256:|^[0-9a-f]{64}$/.test(image)) return undefined;
 	if (/\.(image|build)$/.test(image))
-		return image in user.units ? undefined : `there is no unit ${image}; add it to units`;
+		return Object.hasOwn(user.units, image) ? undefined : `there is no unit ${image}; add it to units`;
 	const [registry = '', ...rest] = image.split('/');
 	if (registry === 'localhost') return `${image} is in no registry; name its archive under images`;
 	if (rest.length === 0 || !/[.:]/.test(registry))
@@ -31,13 +31,14 @@ function checkUnit(file: string, unit: Unit, user: ContainerUser, path: FieldPat
 		[
 			'Secret',
 			value =>
-				(value.split(',')[0] ?? '') in user.secrets
+				Object.hasOwn(user.secrets, value.split(',')[0] ?? '')
 					? undefined
 					: `there is no secret ${value.split(',')[0]} in secrets`,
 		],
 		[
 			'Yaml',
-			value => (value.startsWith('/') || value in user.files ? undefined : `there is no file ${value} in files`),
+			value =>
+				value.startsWith('/') || Object.hasOwn(user.files, value) ? undefined : `there is no file ${value} in files`,
 		],
 	];
 	const wrong = values.flatMap(([key, why]) =>

@@ -1,3 +1,4 @@
+import {own} from '../sequence.ts';
 import type {FalseFact, Sections} from './fact.ts';
 
 type Firewall = NonNullable<Sections['firewall']>;
@@ -6,7 +7,7 @@ const covers = (name: string, link: string) =>
 	name.endsWith('*') ? link.startsWith(name.slice(0, -1)) : name === link;
 
 function opensSsh({zones, allow}: Firewall, link: string): boolean {
-	const inside = (zone: string) => (zones[zone]?.links ?? []).some(name => covers(name, link));
+	const inside = (zone: string) => (own(zones, zone)?.links ?? []).some(name => covers(name, link));
 	return Object.values(allow).some(({from, to, protocol, ports}) => {
 		const holds = ports?.some(port => {
 			const [first, last] = String(port).split('-').map(Number);
@@ -35,9 +36,9 @@ export function checkFirewall(firewall: Firewall, network: Sections['network']):
 	for (const [name, {from, to, ports}] of Object.entries(allow)) {
 		const path = ['firewall', 'allow', name];
 		const known = Object.keys(zones).join(', ');
-		if (from !== 'any' && !zones[from])
+		if (from !== 'any' && !own(zones, from))
 			faults.push({path: [...path, 'from'], message: `there is no zone ${from}; there are ${known}`});
-		if (to !== 'machine' && !zones[to])
+		if (to !== 'machine' && !own(zones, to))
 			faults.push({path: [...path, 'to'], message: `there is no zone ${to}; there are machine, ${known}`});
 		ports?.forEach((port, index) => {
 			const [first = 0, last = 0] = String(port).split('-').map(Number);
@@ -45,8 +46,8 @@ export function checkFirewall(firewall: Firewall, network: Sections['network']):
 				faults.push({path: [...path, 'ports', index], message: `${port} is no range of ports`});
 		});
 	}
-	const own = network ? {...network.links, ...network.bonds, ...network.bridges, ...network.vlans} : {};
-	for (const [name, {addresses}] of Object.entries(own)) {
+	const named = network ? {...network.links, ...network.bonds, ...network.bridges, ...network.vlans} : {};
+	for (const [name, {addresses}] of Object.entries(named)) {
 		if (addresses === undefined || links.some(({link}) => covers(link, name))) continue;
 		faults.push({
 			path: ['firewall', 'zones'],

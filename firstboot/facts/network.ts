@@ -1,4 +1,5 @@
 import {BlockList, isIPv6} from 'node:net';
+import {own} from '../sequence.ts';
 import type {FalseFact, FieldPath, Sections} from './fact.ts';
 
 type Network = NonNullable<Sections['network']>;
@@ -85,11 +86,11 @@ function checkUses(network: Network): FalseFact[] {
 	const uses = listUses(network);
 	return uses.flatMap(({name, path, allowed}, index) => {
 		const known = allowed === 'links' ? network.links : {...network.links, ...network.bonds};
-		if (known[name] === undefined)
+		if (own(known, name) === undefined)
 			return [{path, message: `there is no ${allowed === 'links' ? 'link' : 'link or bond'} ${name} in network`}];
 		const earlier = uses.slice(0, index).find(use => use.name === name);
 		if (earlier) return [{path, message: `${name} is part of ${earlier.path[2]} already`}];
-		const used = {...network.links, ...network.bonds}[name];
+		const used = own({...network.links, ...network.bonds}, name);
 		return used?.addresses === undefined
 			? []
 			: [{path, message: `${name} has addresses of its own; the addresses go to the bridge or bond`}];
@@ -99,7 +100,7 @@ function checkUses(network: Network): FalseFact[] {
 function checkVlans({links, bonds, bridges, vlans}: Network): FalseFact[] {
 	return Object.entries(vlans).flatMap(([name, {link, id, mtu}]) => {
 		const path = ['network', 'vlans', name];
-		const parent = {...links, ...bonds, ...bridges}[link];
+		const parent = own({...links, ...bonds, ...bridges}, link);
 		if (!parent) return [{path: [...path, 'link'], message: `there is no link, bond or bridge ${link} in network`}];
 		const twin = Object.entries(vlans).find(([other, vlan]) => other < name && vlan.link === link && vlan.id === id);
 		const faults: FalseFact[] = twin
@@ -107,11 +108,11 @@ function checkVlans({links, bonds, bridges, vlans}: Network): FalseFact[] {
 			: [];
 		if (mtu !== undefined && mtu > (parent.mtu ?? 1500))
 			faults.push({path: [...path, 'mtu'], message: `is larger than that of ${link}; give ${link} an mtu of ${mtu}`});
-		const ports = bridges[link]?.ports ?? {};
+		const ports = own(bridges, link)?.ports ?? {};
 		const carried = Object.values(ports).some(({pvid, tagged}) => pvid === id || tagged.includes(id));
 		if (Object.keys(ports).length > 0 && !carried)
 			faults.push({path: [...path, 'id'], message: `no port of ${link} carries VLAN ${id}; add it to tagged of one`});
-		if (bridges[link]?.vlanAware === false)
+		if (own(bridges, link)?.vlanAware === false)
 			faults.push({path: [...path, 'link'], message: `${link} is not vlanAware, and a VLAN on it needs that`});
 		return faults;
 	});

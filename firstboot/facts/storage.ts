@@ -1,3 +1,4 @@
+import {own} from '../sequence.ts';
 import type {FalseFact, FieldPath, Sections} from './fact.ts';
 
 type Storage = NonNullable<Sections['storage']>;
@@ -98,14 +99,14 @@ function checkFileSystems({filesystems}: Storage): FalseFact[] {
 export function checkStorage(storage: Storage): FalseFact[] {
 	const {disks, arrays, groups} = storage;
 	const faults: FalseFact[] = systemPartitions
-		.filter(name => disks[name])
+		.filter(name => own(disks, name))
 		.map(name => ({
 			path: ['storage', 'disks', name],
 			message: `bringup-${name} is a partition of the system disk; take another name`,
 		}));
 	for (const [name, {level, members}] of Object.entries(arrays)) {
 		const path = ['storage', 'arrays', name];
-		if (disks[name]) faults.push({path, message: `a disk is called ${name} too`});
+		if (own(disks, name)) faults.push({path, message: `a disk is called ${name} too`});
 		if (members.length < fewest[level])
 			faults.push({path: [...path, 'members'], message: `${level} has ${fewest[level]} members or more`});
 	}

@@ -1,4 +1,4 @@
-import {findShortages, parseSize, type Virtualization} from '../sequence.ts';
+import {findShortages, own, parseSize, type Virtualization} from '../sequence.ts';
 import type {FalseFact, FieldPath, Sections} from './fact.ts';
 import {findKeyFault} from './keys.ts';
 import {subnetHolds} from './network.ts';
@@ -29,10 +29,10 @@ function checkNetworks({networks}: Virtualization, release: string | undefined):
 function checkLink(link: Link, path: FieldPath, {networks}: Virtualization): FalseFact[] {
 	const {network, group, mac, addresses, gateway} = link;
 	const faults: FalseFact[] = [];
-	const found = networks[network];
+	const found = own(networks, network);
 	if (!found)
 		faults.push({path: [...path, 'network'], message: `there is no network ${network}; there are: ${list(networks)}`});
-	else if (group !== undefined && !found.groups[group])
+	else if (group !== undefined && !own(found.groups, group))
 		faults.push({
 			path: [...path, 'group'],
 			message: `the network ${network} has no group ${group}; it has: ${list(found.groups)}`,
@@ -57,7 +57,7 @@ function checkLink(link: Link, path: FieldPath, {networks}: Virtualization): Fal
 function checkDisks({disks}: Domain, path: FieldPath, {pools}: Virtualization): FalseFact[] {
 	return disks.flatMap(({pool, how, from}, index) => {
 		const at = [...path, 'disks', index];
-		const found = pools[pool];
+		const found = own(pools, pool);
 		if (!found) return [{path: [...at, 'pool'], message: `there is no pool ${pool}; there are: ${list(pools)}`}];
 		if (how !== 'backing') return [];
 		if (!from) return [{path: [...at, 'how'], message: 'backing needs a golden image; give `from`'}];

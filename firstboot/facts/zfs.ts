@@ -1,3 +1,4 @@
+import {own} from '../sequence.ts';
 import type {FalseFact, Sections} from './fact.ts';
 import {isSystemPath} from './storage.ts';
 
@@ -11,10 +12,10 @@ const reserved = /^(mirror|raidz|draid|spare|log$|c[0-9])/;
 
 function checkPool({filesystems, pools}: Storage, name: string): FalseFact[] {
 	const path = ['storage', 'pools', name];
-	const {vdevs = [], datasets = {}} = pools[name] ?? {};
+	const {vdevs = [], datasets = {}} = own(pools, name) ?? {};
 	const faults: FalseFact[] = [];
 	if (reserved.test(name)) faults.push({path, message: `${name} means something else to ZFS; take another name`});
-	if (filesystems[name]) faults.push({path, message: `a file system is called ${name} too`});
+	if (own(filesystems, name)) faults.push({path, message: `a file system is called ${name} too`});
 	vdevs.forEach(({type, members}, index) => {
 		if (members.length < fewest[type])
 			faults.push({path: [...path, 'vdevs', index, 'members'], message: `${type} has ${fewest[type]} members or more`});

@@ -1,6 +1,6 @@
 import {type Disk, flatten, type Node, readBlockDevices} from '../disks.ts';
 import {readSignatures} from '../layout.ts';
-import {type Phase, type Probe, planParts, type Step} from '../phase.ts';
+import {own, type Phase, type Probe, planParts, type Step} from '../phase.ts';
 import {chooseDataDisks, findPartition, partitionLabel, type Storage, storageSchema} from '../volumes.ts';
 import {planModule} from '../zfs-module.ts';
 
@@ -76,7 +76,7 @@ async function planDisk(
 	devices: readonly Node[],
 	probe: Probe,
 ): Promise<DiskPlan> {
-	const wipe = disks[name]?.wipe ?? false;
+	const wipe = own(disks, name)?.wipe ?? false;
 	const zfs = Object.keys(pools).length > 0;
 	const node = devices.find(device => device.name === disk.name) as Node;
 	const ours = findPartition(devices, name);

@@ -1,7 +1,7 @@
 import * as z from 'zod';
 import {cidr} from '../links.ts';
 import {planTable} from '../nftables.ts';
-import type {Phase} from '../phase.ts';
+import {own, type Phase} from '../phase.ts';
 
 const zoneName = z
 	.string()
@@ -83,7 +83,7 @@ function formatMatches({sources}: Allowance, service: string): string[] {
 /** The chains of the table. Names of links are matched as text, because links come and go. */
 export function formatFirewall({zones, allow}: Firewall): string {
 	const all = Object.values(zones).flatMap(({links}) => links);
-	const linksOf = (zone: string) => formatLinks(zone === 'any' ? all : (zones[zone]?.links ?? []));
+	const linksOf = (zone: string) => formatLinks(zone === 'any' ? all : (own(zones, zone)?.links ?? []));
 	const rules = (to: 'machine' | 'zones') =>
 		Object.entries(allow)
 			.filter(([, allowance]) => (allowance.to === 'machine') === (to === 'machine'))

@@ -180,7 +180,7 @@ async function planSysctl(config: Hardening, probe: Probe): Promise<Step[]> {
 			.map(async key => ({key, wanted: normalize(all[key] ?? ''), current: await probe.read(procPath(key))})),
 	);
 	// Of ours, what a kernel does not have is not missed; of the profile's, sysctl fails and names it.
-	const known = found.filter(({key, current}) => current !== undefined || key in config.sysctl);
+	const known = found.filter(({key, current}) => current !== undefined || Object.hasOwn(config.sysctl, key));
 	const path = paths.sysctl;
 	const content = known.map(({key, wanted}) => `${key} = ${wanted}\n`).join('');
 	const file = await planFile(probe, path, content, 'write the kernel parameters');
