@@ -1,5 +1,12 @@
+import {writeFile} from 'node:fs/promises';
+import {tmpdir} from 'node:os';
+import {join} from 'node:path';
 import test from 'ava';
-import {findMirrors} from './workstation.ts';
+import {withFolder} from './folder.ts';
+import {run} from './run.ts';
+import {findMirrors, formatKey, readOwnKeys} from './workstation.ts';
+
+delete process.env['SSH_AUTH_SOCK']; // the keys of whoever runs this are his
 
 const line = (uri: string, suite: string) => `'${uri}/dists/${suite}/main/binary-amd64/Packages.xz' x 0\n`;
 const debian = 'http://mirror.example/some/debian';
@@ -24,3 +31,18 @@ test('a mirror of another name is known by the updates beside it', t => {
 	t.is(findMirrors(line(uri, 'bookworm')).mirror, undefined);
 	t.is(findMirrors(line('http://mirror.example/ubuntu', 'noble')).mirror, undefined);
 });
+
+test("the user's own keys are those of id_*.pub, and not all that lie beside them; a build says whose they are", t =>
+	withFolder(tmpdir(), async folder => {
+		const make = (name: string) =>
+			run(['ssh-keygen', '-q', '-t', 'ed25519', '-N', '', '-C', `${name} key`, '-f', join(folder, name)]);
+		for (const name of ['id_ed25519', 'id_work', 'colleague', 'github_deploy']) await make(name);
+		await writeFile(join(folder, 'id_broken.pub'), 'ssh-ed25519 AAAA\n');
+		const keys = await readOwnKeys(folder);
+		t.deepEqual(
+			keys.map(key => key.split(' ').slice(2).join(' ')),
+			['id_ed25519 key', 'id_work key'],
+		);
+		const shown = await run(['ssh-keygen', '-l', '-f', join(folder, 'id_ed25519.pub')]);
+		t.true(shown.includes(formatKey(keys[0] ?? '')));
+	}));

@@ -1,3 +1,4 @@
+import {createHash} from 'node:crypto';
 import {access, readdir, readFile, rename, writeFile} from 'node:fs/promises';
 import {homedir} from 'node:os';
 import {basename, dirname, join} from 'node:path';
@@ -35,11 +36,29 @@ async function readKeyFile(path: string): Promise<string[]> {
 	return line !== '' && findKeyFault(line) === undefined ? [line] : [];
 }
 
-/** The public keys of this user, of ~/.ssh/*.pub. */
-export async function readOwnKeys(): Promise<string[]> {
-	const folder = join(homedir(), '.ssh');
-	const files = (await readdir(folder).catch(() => [])).filter(file => file.endsWith('.pub')).sort();
-	return (await Promise.all(files.map(file => readKeyFile(join(folder, file))))).flat();
+/** The public keys of the user's SSH agent; none where there is no agent. */
+async function readAgentKeys(): Promise<string[]> {
+	const lines = await run(['ssh-add', '-L'], {signal: AbortSignal.timeout(5000)}).catch(() => '');
+	return lines.split('\n').filter(line => findKeyFault(line) === undefined);
+}
+
+const blobOf = (key: string) => key.trim().split(/\s+/)[1] ?? '';
+
+/** The public keys of this user: those of `id_*.pub`, which ssh itself takes, and of the agent. Other files there may be other people's. */
+export async function readOwnKeys(folder = join(homedir(), '.ssh')): Promise<string[]> {
+	const files = (await readdir(folder).catch(() => [])).filter(file => /^id_.*\.pub$/.test(file)).sort();
+	const own = (await Promise.all(files.map(file => readKeyFile(join(folder, file))))).flat();
+	const agent = await readAgentKeys();
+	return [...own, ...agent.filter(key => !own.some(other => blobOf(other) === blobOf(key)))];
+}
+
+/** A public key as `ssh-keygen -l` shows it: its fingerprint, and its comment. */
+export function formatKey(key: string): string {
+	const digest = createHash('sha256')
+		.update(Buffer.from(blobOf(key), 'base64'))
+		.digest('base64');
+	const comment = key.trim().split(/\s+/).slice(2).join(' ');
+	return `SHA256:${digest.replace(/=+$/, '')} ${comment || 'no comment'}`;
 }
 
 /** The key pair beside an artefact, for a workstation that has none. */

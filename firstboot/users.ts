@@ -25,7 +25,9 @@ export const userSchema = z.strictObject({
 	name: userName,
 	sshKeys: z
 		.union([z.literal('auto'), z.array(z.string().min(1)).min(1)])
-		.describe("public keys, one a line; `auto` takes the builder's own, or makes a pair beside the ISO"),
+		.describe(
+			"public keys, one a line; `auto` takes the builder's own (~/.ssh/id_*.pub and the agent's; the build says which), or makes a pair beside the ISO",
+		),
 	sudo: z.boolean().default(true).describe('may become root without a password'),
 	groups: z.array(userName).default([]).describe('further groups'),
 	password: secret

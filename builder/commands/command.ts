@@ -1,11 +1,11 @@
 import {resolve} from 'node:path';
 import {type PlacedAsset, readAssets} from '../build/assets.ts';
 import {readSecrets, type Secrets} from '../build/medium.ts';
-import {type CompleteProfile, completeProfile, wantsKeys} from '../profile/complete.ts';
+import {type CompleteProfile, completeProfile, listAutoUsers} from '../profile/complete.ts';
 import {ProfileError} from '../profile/faults.ts';
 import {findProfile, loadProfile, type Profile, placeFacts} from '../profile/profile.ts';
 import {UsageError} from '../run.ts';
-import {readMirrors, readOwnKeys, readPairedKey} from '../workstation.ts';
+import {formatKey, readMirrors, readOwnKeys, readPairedKey} from '../workstation.ts';
 
 /** What a command gets from the process. */
 export interface Surroundings {
@@ -28,6 +28,8 @@ export interface Loaded {
 	assets: readonly PlacedAsset[];
 	/** Whether the build must make a key pair, because the profile asks for one and the user has none. */
 	needsKey: boolean;
+	/** Who is let in by keys of this workstation, and by which. */
+	letIn: readonly string[];
 }
 
 /** Where the ISO of a profile goes when nothing is said. */
@@ -39,7 +41,8 @@ export async function load(name: string | undefined, {environment}: Surroundings
 	const profile = await loadProfile(await findProfile(name));
 	const needsMirror = profile.fields.debian.mirror === undefined;
 	const mirrors = needsMirror ? await readMirrors() : {mirror: undefined, securityMirror: undefined};
-	const own = wantsKeys(profile) ? await readOwnKeys() : [];
+	const users = listAutoUsers(profile);
+	const own = users.length > 0 ? await readOwnKeys() : [];
 	const sshKeys = own.length > 0 ? own : await readPairedKey(out ?? defaultIso(profile));
 	const complete = completeProfile(profile, {...mirrors, sshKeys});
 	const {secrets, faults} = await readSecrets(profile, environment);
@@ -48,7 +51,8 @@ export async function load(name: string | undefined, {environment}: Surroundings
 	const {assets, ...read} = await readAssets(complete);
 	facts.push(...read.faults);
 	if (facts.length > 0) throw new ProfileError(placeFacts(facts, profile.source));
-	return {profile: read.profile, secrets, assets, needsKey: wantsKeys(profile) && sshKeys.length === 0};
+	const letIn = users.length > 0 ? sshKeys.map(key => `${users.join(', ')} may log in with ${formatKey(key)}`) : [];
+	return {profile: read.profile, secrets, assets, letIn, needsKey: users.length > 0 && sshKeys.length === 0};
 }
 
 export const noteKey = 'no SSH key yet: build-iso makes a pair beside the ISO, because ~/.ssh has none\n';

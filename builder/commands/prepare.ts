@@ -70,6 +70,7 @@ export async function prepareBuild(
 		loaded = await load(given.profile, surroundings, out);
 	}
 	const {profile, assets} = loaded;
+	for (const line of loaded.letIn) progress.say(line);
 	surroundings.err.write(noteMirror(profile) ?? '');
 	const clusters = findClustersFolder(environment);
 	const secrets = new Map([...loaded.secrets, ...(await fetchMembers(listMembers(profile), clusters))]);

@@ -57,7 +57,7 @@ in ~/.local/share/bringup/clusters. Keep it as you keep the secrets that it hold
 		const found = placed.find(one => one.name === name);
 		if (found?.seed?.users.some(({sshKeys}) => sshKeys === 'auto'))
 			throw new UserError(
-				`the seed of ${name} says sshKeys: auto, and ~/.ssh has no key. Make one with ssh-keygen, or name it in the profile`,
+				`the seed of ${name} says sshKeys: auto, and neither ~/.ssh/id_*.pub nor the agent has a key. Make one with ssh-keygen, or name it in the profile`,
 			);
 		const members = listMembers(profile).filter(({domain}) => domain === name);
 		const brought = await fetchMembers(members, findClustersFolder(surroundings.environment));

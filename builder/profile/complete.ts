@@ -33,11 +33,12 @@ export interface CompleteProfile extends Omit<Profile, 'fields'> {
 	};
 }
 
-/** Whether the workstation's keys are asked for, on the machine or in a domain. */
-export function wantsKeys({fields}: Profile): boolean {
-	const domains = Object.values(fields.virtualization?.domains ?? {});
-	const users = [...fields.identity.users, ...domains.flatMap(({seed}) => seed?.users ?? [])];
-	return users.some(({sshKeys}) => sshKeys === 'auto');
+/** Who is let in by the workstation's keys, on the machine or in a domain. */
+export function listAutoUsers({fields}: Profile): string[] {
+	const auto = (users: readonly AnyUser[]) => users.filter(({sshKeys}) => sshKeys === 'auto').map(({name}) => name);
+	const domains = Object.entries(fields.virtualization?.domains ?? {});
+	const inDomains = domains.flatMap(([name, {seed}]) => auto(seed?.users ?? []).map(user => `${user} (${name})`));
+	return [...auto(fields.identity.users), ...inDomains];
 }
 
 /** The domains with the workstation's keys where a seed asks for them. */

@@ -1,3 +1,4 @@
+import {planHostKeys} from '../host-keys.ts';
 import {resolveHostname} from '../names.ts';
 import {type Phase, type Probe, planFile, planService, readMounts, type Step} from '../phase.ts';
 import {identitySchema, planUsers} from '../users.ts';
@@ -21,33 +22,6 @@ async function planMachineId(probe: Probe): Promise<Step[]> {
 	return [
 		{do: 'run', command: ['systemd-machine-id-setup', '--commit'], why: "write the machine's identifier to disk"},
 	];
-}
-
-/** A power cut can leave host keys of length zero, which nothing regenerates (canonical/cloud-init#3951). */
-async function planHostKeys(probe: Probe): Promise<Step[]> {
-	const kinds = ['rsa', 'ecdsa', 'ed25519'];
-	const steps: Step[] = [];
-	let whole = true;
-	for (const kind of kinds) {
-		const path = `/etc/ssh/ssh_host_${kind}_key`;
-		const key = await probe.read(path);
-		const pub = await probe.read(`${path}.pub`);
-		if (
-			key?.trimEnd().endsWith('-----END OPENSSH PRIVATE KEY-----') &&
-			pub?.startsWith(kind === 'ecdsa' ? 'ecdsa-' : 'ssh-')
-		)
-			continue;
-		whole = false;
-		if (key !== undefined || pub !== undefined) {
-			steps.push({
-				do: 'run',
-				command: ['rm', '--force', path, `${path}.pub`],
-				why: `remove the damaged ${kind} host key`,
-			});
-		}
-	}
-	if (!whole) steps.push({do: 'run', command: ['ssh-keygen', '-A'], why: 'make the SSH host keys'});
-	return steps;
 }
 
 async function planTimezone(timezone: string, probe: Probe): Promise<Step[]> {
