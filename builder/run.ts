@@ -59,7 +59,7 @@ const programsOf: Readonly<Record<string, readonly string[]>> = {
 	iproute2: ['ip'],
 	'live-build': ['lb'],
 	mtools: ['mcopy', 'mformat', 'mmd', 'mtype'],
-	'openssh-client': ['ssh', 'ssh-keygen', 'ssh-keyscan'],
+	'openssh-client': ['ssh', 'ssh-add', 'ssh-keygen', 'ssh-keyscan'],
 	procps: ['ps'],
 	'qemu-system-x86': ['qemu-system-x86_64'],
 	'qemu-utils': ['qemu-img'],

@@ -44,7 +44,7 @@ export const kubernetesSchema = z
 			.regex(/^[a-z0-9][a-z0-9-]{0,39}$/, 'expected a name of lower case letters, digits and -, 40 characters at most')
 			.optional()
 			.describe(
-				'name of the cluster; its authorities and tokens are made once and kept on the workstation, in ~/.local/share/bringup/clusters; a golden image names none, its clones join by their seeds',
+				'name of the cluster; its authorities and tokens are made once and kept on the workstation, in ~/.local/share/bringup/clusters (`bringup cluster export` makes a copy). Without it, a first server makes its own, as each machine of a medium for many does; a golden image names none, its clones join by their seeds',
 			),
 		version: z
 			.string()

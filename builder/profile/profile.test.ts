@@ -89,7 +89,7 @@ const table: [title: string, yaml: string, fault: string | RegExp][] = [
 	],
 	[
 		'a machine without a name, without users, and of no cluster',
-		`${whole.replace(/identity.*\n/, 'identity: {}\n')}kubernetes: {role: server, binary: {asset: {file: k3s}}}\n`,
+		`${whole.replace(/identity.*\n/, 'identity: {}\n')}kubernetes: {role: agent, server: "https://192.0.2.11:6443", binary: {asset: {file: k3s}}}\n`,
 		/identity\.hostname: is missing[\s\S]*identity\.users: is missing or empty[\s\S]*kubernetes\.cluster: is missing/,
 	],
 	[

@@ -37,6 +37,14 @@ const table: [title: string, faults: string, expected: RegExp][] = [
 	['two that begin it', faultsOf({one: first, two: first}), /two\..*one begins the cluster home.*say server/],
 	['a machine and a domain that begin it', faultsOf({one: first}, {own: first}), /one\..*lab begins the cluster home/],
 	['a node twice', faultsOf({one: first, two: {...agent, nodeName: 'one'}}), /two\..*home has a node one already/],
+	[
+		'many machines that would begin it',
+		faultsOf({}, {own: first, hostname: 'node-{mac}'}),
+		/cluster: every machine.*the same keys.*remove cluster/,
+	],
+	['many machines that join it', faultsOf({}, {own: {...agent}, hostname: 'node-{mac}'}), /^$/],
+	['many servers that join it', faultsOf({}, {own: {...first, server, servers: 3}, hostname: '{serial}'}), /^$/],
+	['many machines with clusters of their own', faultsOf({}, {own: {role: 'server'}, hostname: 'node-{mac}'}), /^$/],
 	['a machine of many', faultsOf({one: first}, {hostname: 'node-{mac}'}), /one\..*every machine of this medium/],
 ];
 for (const [title, faults, expected] of table) test(`clusters: ${title}`, t => void t.regex(faults, expected));

@@ -54,6 +54,12 @@ export function checkClusters({identity, kubernetes, virtualization}: Sections):
 	const hostname = identity?.hostname ?? '';
 	const faults: FalseFact[] = [];
 	const nodes: Found[] = [];
+	const begins = kubernetes?.role === 'server' && kubernetes.server === undefined;
+	if (begins && kubernetes.cluster !== undefined && hostname.includes('{'))
+		faults.push({
+			path: ['kubernetes', 'cluster'],
+			message: `every machine of this medium (identity.hostname: ${hostname}) would begin a cluster ${kubernetes.cluster} of its own, all with the same keys; give the machine a name of its own, say which server it joins (server: ${example}), or remove cluster: then K3s makes keys on each machine`,
+		});
 	if (kubernetes?.cluster !== undefined)
 		nodes.push({
 			path: ['kubernetes'],

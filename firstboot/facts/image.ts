@@ -10,8 +10,10 @@ function checkMachine({identity, kubernetes}: Sections): FalseFact[] {
 		faults.push({path: ['identity', 'hostname'], message: 'is missing; a name, or a pattern such as node-{mac}'});
 	if (identity?.users.length === 0)
 		faults.push({path: ['identity', 'users'], message: 'is missing or empty; nobody could log in'});
-	if (kubernetes && kubernetes.cluster === undefined)
-		faults.push({path: ['kubernetes', 'cluster'], message: 'is missing; a name for the cluster, such as home'});
+	// A first server without one makes authorities and tokens itself; who joins needs those that are there.
+	const joins = kubernetes?.role === 'agent' || kubernetes?.server !== undefined;
+	if (joins && kubernetes.cluster === undefined)
+		faults.push({path: ['kubernetes', 'cluster'], message: 'is missing; name the cluster that it joins, such as home'});
 	return faults;
 }
 
