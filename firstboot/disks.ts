@@ -60,7 +60,6 @@ export const installSchema = z
 			.enum(['booted', 'both'])
 			.default('booted')
 			.describe('what the disk boots under: the firmware that it was installed under, or UEFI and BIOS `both`'),
-		filesystem: z.enum(['ext4']).default('ext4').describe('of the root file system'),
 		wipe: z
 			.enum(['empty', 'same-machine', 'any'])
 			.default('empty')

@@ -265,7 +265,6 @@ test('profiles extend each other field by field, lists are replaced, and a fault
 			method: 'image',
 			disk: {minSize: '16G'},
 			firmware: 'booted',
-			filesystem: 'ext4',
 			wipe: 'any',
 		});
 	});
