@@ -4,50 +4,33 @@ import {basename, dirname, join} from 'node:path';
 import {digestFile} from '../build/cache.ts';
 import {withFolder} from '../folder.ts';
 import {run, UserError} from '../run.ts';
-import type {ImageManifest} from './bake.ts';
+import type {ImageManifest} from './manifest.ts';
+import {makeStatement, readSigner, type Subject, signStatement} from './provenance.ts';
 
 /** The endings of what stands beside the files of an image. */
 export const endings = {
 	manifest: '.image.json',
 	sbom: '.cdx.json',
 	provenance: '.intoto.json',
+	/** The same in a DSSE envelope, signed. */
+	envelope: '.intoto.jsonl',
 	/** The digests of all files; it is what is signed. */
 	sums: '.image.sha256',
 	signature: '.image.sha256.sig',
 } as const;
 
 /** What a signature of ours is for: one made for another purpose does not count (ssh-keygen(1), -Y sign). */
-const namespace = 'bringup-image';
+export const namespace = 'bringup-image';
 
 /** Who signs, and with what: a private key of OpenSSH, or the public one of a key that the agent has. */
 export interface Signing {
 	key: string;
 }
 
-/** How the image was made, as SLSA provenance in an in-toto statement (slsa.dev/spec/v1.0/provenance). */
-function makeProvenance(manifest: ImageManifest): string {
-	const {packages, inputs, tools, formats, epoch, recipe, buildId, mode, accelerator, release, profileDigest, assets} =
-		manifest;
-	const subject = formats.map(({file, sha256}) => ({name: file, digest: {sha256}}));
-	const embedded = assets.embedded.map(sha256 => ({name: `asset ${sha256}`, digest: {sha256}}));
-	const debs = packages.flatMap(({name, version, architecture, sha256}) => {
-		return sha256 ? [{name: `${name}_${version}_${architecture}.deb`, digest: {sha256}}] : [];
-	});
-	const statement = {
-		_type: 'https://in-toto.io/Statement/v1',
-		subject,
-		predicateType: 'https://slsa.dev/provenance/v1',
-		predicate: {
-			buildDefinition: {
-				buildType: 'tag:bringup,2026:bake/1',
-				externalParameters: {profile: {name: manifest.profile, digest: {sha256: profileDigest}}, release},
-				internalParameters: {recipe, buildId, inputs, mode, accelerator, epoch},
-				resolvedDependencies: [...debs, ...embedded],
-			},
-			runDetails: {builder: {id: 'tag:bringup,2026:builder', version: tools}, metadata: {invocationId: buildId}},
-		},
-	};
-	return `${JSON.stringify(statement, undefined, '\t')}\n`;
+/** The keys of an artefact: that of OpenSSH signs the digests of all its files, that in PEM (a path) the provenance. */
+export interface Keys {
+	signing?: Signing | undefined;
+	provenance?: string | undefined;
 }
 
 /** Signs a file; the signature stands beside it, with the ending .sig, in the place of another. Throws a UserError when the key cannot sign. */
@@ -58,8 +41,10 @@ export async function sign(path: string, {key}: Signing): Promise<void> {
 	});
 }
 
-/** Whether the key signs without a question: before anything slow. */
-export async function checkKey(signing: Signing, folder: string): Promise<void> {
+/** Whether the keys sign without a question: before anything slow. */
+export async function checkKeys({signing, provenance}: Keys, folder: string): Promise<void> {
+	if (provenance !== undefined) await readSigner(provenance);
+	if (signing === undefined) return;
 	await withFolder(folder, async work => {
 		await writeFile(join(work, 'nothing'), '');
 		await sign(join(work, 'nothing'), signing);
@@ -80,61 +65,48 @@ export async function withSigners<T>({key}: Signing, use: (signers: string) => P
 	});
 }
 
-/** Writes what belongs to an image beside it: manifest, SBOM, provenance, digests of them all, and with a key the signature. Gives all files of the image, the manifest last. */
-export async function attest(
+/** What is written next to an artefact, and with which keys. */
+export interface Attested {
+	/** The path without its ending. */
+	stem: string;
+	/** The files of the artefact, in the same folder. */
+	files: readonly Subject[];
+	/** Written next to the artefact, or there already. */
+	manifest: {path: string; text?: string};
+	sbom: string;
+	statement: object;
+	keys: Keys;
+}
+
+/** Writes what belongs to an artefact next to it: manifest, SBOM, provenance, digests of them all, and with keys the signatures. Gives all files of it, the manifest last. */
+export async function attest({stem, files, manifest, sbom, statement, keys}: Attested): Promise<string[]> {
+	const place = (ending: string) => `${stem}${ending}`;
+	if (manifest.text !== undefined) await writeFile(manifest.path, manifest.text);
+	await writeFile(place(endings.sbom), sbom);
+	await writeFile(place(endings.provenance), `${JSON.stringify(statement, undefined, '\t')}\n`);
+	const envelope = keys.provenance === undefined ? [] : [place(endings.envelope)];
+	for (const path of envelope) await writeFile(path, await signStatement(statement, keys.provenance ?? ''));
+	const beside = [place(endings.sbom), place(endings.provenance), ...envelope];
+	const own = await Promise.all([manifest.path, ...beside].map(async path => [path, await digestFile(path)] as const));
+	const lines = [...files.map(({name, sha256}) => [name, sha256] as const), ...own];
+	await writeFile(place(endings.sums), lines.map(([path, sha256]) => `${sha256}  ${basename(path)}\n`).join(''));
+	if (keys.signing) await sign(place(endings.sums), keys.signing);
+	const sums = [place(endings.sums), ...(keys.signing ? [place(endings.signature)] : [])];
+	return [...files.map(({name}) => join(dirname(stem), name)), ...beside, ...sums, manifest.path];
+}
+
+/** The same for an image. */
+export async function attestImage(
 	manifest: ImageManifest,
-	{stem, sbom, signing}: {stem: string; sbom: string; signing: Signing | undefined},
+	{stem, sbom, keys}: {stem: string; sbom: string; keys: Keys},
 ): Promise<string[]> {
-	await writeFile(`${stem}${endings.manifest}`, `${JSON.stringify(manifest, undefined, '\t')}\n`);
-	await writeFile(`${stem}${endings.sbom}`, sbom);
-	await writeFile(`${stem}${endings.provenance}`, makeProvenance(manifest));
-	const beside = [endings.manifest, endings.sbom, endings.provenance].map(ending => `${stem}${ending}`);
-	const files = [...manifest.formats.map(({file}) => join(dirname(stem), file)), ...beside];
-	const lines = await Promise.all(files.map(async file => `${await digestFile(file)}  ${basename(file)}\n`));
-	await writeFile(`${stem}${endings.sums}`, lines.join(''));
-	if (signing) await sign(`${stem}${endings.sums}`, signing);
-	const sums = [`${stem}${endings.sums}`, ...(signing ? [`${stem}${endings.signature}`] : [])];
-	return [...files.filter(file => file !== beside[0]), ...sums, `${stem}${endings.manifest}`];
-}
-
-/** Who signed the digests, by the allowed signers file (ssh-keygen(1)). Throws a UserError when nobody did whom it names. */
-async function findSigner(sums: string, text: string, signers: string): Promise<string> {
-	const signature = `${sums}.sig`;
-	const refuse = (error: unknown) => {
-		const said = String((error as {output?: string}).output ?? (error as Error).message).trim();
-		throw new UserError(`${sums} has no signature that ${signers} allows: ${said}`, {cause: error});
-	};
-	const found = await run(['ssh-keygen', '-Y', 'find-principals', '-s', signature, '-f', signers]).catch(refuse);
-	const [signer = ''] = found.trim().split('\n');
-	const verify = ['-Y', 'verify', '-f', signers, '-I', signer, '-n', namespace, '-s', signature];
-	await run(['ssh-keygen', ...verify], {input: text}).catch(refuse);
-	return signer;
-}
-
-/** Checks an image with all that is beside it, and that `file` is one of its files. Throws a UserError that names the first thing that is not right. */
-export async function verifyArtefact(
-	sums: string,
-	signers: string | undefined,
-	file?: string,
-): Promise<{signer: string | undefined; files: string[]}> {
-	const text = await readFile(sums, 'utf8').catch(error => {
-		throw new UserError(`cannot read ${sums}: ${error.message}`, {cause: error});
-	});
-	const signer = signers === undefined ? undefined : await findSigner(sums, text, signers);
-	const lines = text.split('\n').filter(Boolean);
-	const files: string[] = [];
-	for (const line of lines) {
-		const [, sha256, name] = /^([0-9a-f]{64}) {2}([\w.+-]+)$/.exec(line) ?? [];
-		if (sha256 === undefined || name === undefined) throw new UserError(`${sums} is damaged: ${JSON.stringify(line)}`);
-		const path = join(dirname(sums), name);
-		const found = await digestFile(path).catch(error => {
-			throw new UserError(`cannot read ${path}: ${error.message}`, {cause: error});
-		});
-		if (found !== sha256) throw new UserError(`${path} is not what it was: its SHA-256 is ${found}, and was ${sha256}`);
-		files.push(name);
-	}
-	if (files.length === 0) throw new UserError(`${sums} names no file`);
-	if (file !== undefined && !files.includes(file))
-		throw new UserError(`${sums} is not of ${file}, which it does not name`);
-	return {signer, files};
+	const files = await Promise.all(
+		manifest.formats.map(async ({file: name}) => ({name, sha256: await digestFile(join(dirname(stem), name))})),
+	);
+	const {formats, recipe, accelerator, profileDigest} = manifest;
+	const subjects = formats.map(({file: name, sha256}) => ({name, sha256}));
+	const made = {subjects, kind: 'bake', profileDigest, parameters: {recipe, accelerator}} as const;
+	const text = `${JSON.stringify(manifest, undefined, '\t')}\n`;
+	const statement = makeStatement(manifest, made);
+	return attest({stem, files, manifest: {path: `${stem}${endings.manifest}`, text}, sbom, statement, keys});
 }

@@ -10,37 +10,26 @@ import {listDifference} from '../build/difference.ts';
 import {readVersions} from '../build/maker.ts';
 import type {Manifest} from '../build/manifest.ts';
 import type {PartsOptions} from '../build/parts.ts';
-import {parseJson, withFolder} from '../folder.ts';
+import {withFolder} from '../folder.ts';
 import type {CompleteProfile} from '../profile/complete.ts';
 import type {Update} from '../progress.ts';
 import type {FileTree} from '../render/tree.ts';
 import {checkPrograms, run, UsageError, UserError} from '../run.ts';
-import {attest, checkKey, endings, type Signing, sign, verifyArtefact} from './attest.ts';
+import {attestImage, checkKeys, endings, type Keys} from './attest.ts';
+import {listOthers} from './contents.ts';
 import {type Artefact, makeFormats} from './formats.ts';
 import {findRoot, inspectSeal, readFromRoot} from './inspect.ts';
 import {type Bench, emulatorFault, listFirmwares, runToEnd, withMachine} from './machines.ts';
+import {readImageManifest} from './manifest.ts';
 import {memoryOf, proveImage} from './prove.ts';
 import {readRecipe} from './recipe.ts';
-import {makeSbom} from './sbom.ts';
+import {makeSbom, parseStatus} from './sbom.ts';
+import {verifyArtefact} from './verify.ts';
 
 export interface BakeOptions extends PartsOptions {
 	/** The path of the image without its ending; each format and the manifest add their own. */
 	out: string;
-	signing: Signing | undefined;
-}
-
-/** What an image was made from, and what was proven of it; stands beside it as JSON. */
-export interface ImageManifest extends Manifest {
-	formats: readonly Artefact[];
-	/** Of the profile's file. */
-	profileDigest: string;
-	/** Of all that it was made from, but for the date. */
-	recipe: string;
-	/** Of its disk, in bytes. */
-	virtualSize: number;
-	/** What its two clones were seen to be. */
-	proof: readonly string[];
-	accelerator: string;
+	keys: Keys;
 }
 
 /** The programs that a bake runs beside those of a build. */
@@ -114,17 +103,11 @@ async function prepare(iso: string, disk: string, bench: Bench, options: BakeOpt
 	);
 }
 
-/** The manifest beside an image; undefined when there is none. */
-export async function readImageManifest(out: string): Promise<ImageManifest | undefined> {
-	const text = await readFile(`${out}${endings.manifest}`, 'utf8').catch(() => undefined);
-	return text === undefined ? undefined : parseJson<ImageManifest>(text);
-}
-
 /** Whether the image of this recipe stands there already, proven, every byte of it and of what is beside it. */
 async function isThere(out: string, recipe: string): Promise<boolean> {
 	const manifest = await readImageManifest(out);
 	if (manifest?.recipe !== recipe || manifest.proof.length === 0) return false;
-	return verifyArtefact(`${out}${endings.sums}`, undefined).then(
+	return verifyArtefact(`${out}${endings.sums}`).then(
 		({files}) => files.includes(basename(`${out}${endings.manifest}`)),
 		() => false,
 	);
@@ -140,6 +123,13 @@ async function makeSealed(profile: CompleteProfile, iso: string, disk: string, b
 		update('looked at from outside: nothing that clones would share');
 		return String(await readFromRoot(root, '/var/lib/dpkg/status', bench.work));
 	});
+}
+
+/** Signs an image that is there already, where there is a key. */
+async function signAgain(out: string, keys: Keys): Promise<void> {
+	const manifest = (keys.signing ?? keys.provenance) ? await readImageManifest(out) : undefined;
+	if (!manifest) return;
+	await attestImage(manifest, {stem: out, sbom: await readFile(`${out}${endings.sbom}`, 'utf8'), keys});
 }
 
 /** The section image. Throws a UsageError where the profile is of a machine. */
@@ -166,7 +156,7 @@ export async function bakeImage(
 	const {out, progress, signal, searchPath} = options;
 	const image = imageOf(profile);
 	await checkPrograms(programs, searchPath);
-	if (options.signing) await checkKey(options.signing, dirname(out));
+	await checkKeys(options.keys, dirname(out));
 	await checkRoom(profile, dirname(out));
 	const iso = `${out}.iso`;
 	const {digest: recipe, packages} = await readRecipe(profile, tree, options);
@@ -175,7 +165,7 @@ export async function bakeImage(
 	if (listDifference(packages, medium.packages).length > 0)
 		throw new UserError('the package lists were renewed by another build at this moment; bake again');
 	if (await isThere(out, recipe)) {
-		if (options.signing) await sign(`${out}${endings.sums}`, options.signing);
+		await signAgain(out, options.keys);
 		return {buildId, made: false};
 	}
 	const evidence = `${out}.evidence`;
@@ -183,8 +173,10 @@ export async function bakeImage(
 	const profileDigest = await digestFile(profile.path);
 	await withFolder(dirname(out), async work => {
 		const [bench, disk, stem] = [{work, evidence, signal}, join(work, 'disk.raw'), join(work, basename(out))];
+		const {machine, kubernetes} = profile.fields;
+		const hardware = {uefi: !machine.firmware.includes('bios'), memory: kubernetes ? 4096 : 2048};
 		const status = await makeSealed(profile, iso, disk, bench, options);
-		const formats = await progress.stage('pack', update => makeFormats(image, disk, stem, {update, signal}));
+		const formats = await progress.stage('pack', update => makeFormats(image, disk, stem, {update, signal, hardware}));
 		const bootable = findBootable(formats, work, disk);
 		const proof = await progress.stage('prove', update => proveImage(profile, bootable, bench, update));
 		const [{file: artefact, sha256, size}] = formats;
@@ -193,10 +185,11 @@ export async function bakeImage(
 		const virtualSize = parseSize(image.size);
 		const manifest = {...medium, ...made, virtualSize, accelerator: await findAccelerator()};
 		const {release, epoch} = medium;
-		const sbom = makeSbom(status, {name: profile.name, sha256, release, epoch});
-		const files = await attest(manifest, {stem, sbom, signing: options.signing});
+		const others = await listOthers(profile.fields, manifest);
+		const sbom = makeSbom(parseStatus(status), others, {name: profile.name, sha256, release, epoch});
+		const files = await attestImage(manifest, {stem, sbom, keys: options.keys});
 		signal.throwIfAborted();
-		await rm(`${out}${endings.signature}`, {force: true});
+		for (const ending of [endings.signature, endings.envelope]) await rm(`${out}${ending}`, {force: true});
 		for (const file of files) await rename(file, join(dirname(out), basename(file))); // the manifest last
 	});
 	return {buildId, made: true};

@@ -4,7 +4,7 @@ import type {Image} from '../../firstboot/sequence.ts';
 import {digestFile} from '../build/cache.ts';
 import type {Update} from '../progress.ts';
 import {runLong} from '../run.ts';
-import {formatOvf} from './ovf.ts';
+import {formatOvf, type Hardware} from './ovf.ts';
 
 /** One file of an image. */
 export interface Artefact {
@@ -28,15 +28,17 @@ type Format = keyof typeof conversions;
 
 async function convert(disk: string, format: Format, path: string, signal: AbortSignal): Promise<void> {
 	await runLong(['qemu-img', 'convert', '-f', 'raw', ...conversions[format], disk, path], {signal});
+	// Of the formats one alone is booted.
+	await runLong(['qemu-img', 'compare', '-q', '-f', 'raw', '-F', format, disk, path], {signal});
 }
 
 /** An appliance: the description first, then its disk (OVF 1.1, DSP0243). */
-async function makeOva(disk: string, path: string, signal: AbortSignal): Promise<void> {
+async function makeOva(disk: string, path: string, hardware: Hardware, signal: AbortSignal): Promise<void> {
 	const stem = path.replace(/\.ova$/, '');
 	const [description, vmdk] = [`${stem}.ovf`, `${stem}-disk1.vmdk`];
 	await convert(disk, 'vmdk', vmdk, signal);
 	const sizes = {packed: (await stat(vmdk)).size, disk: (await stat(disk)).size};
-	await writeFile(description, formatOvf(basename(stem), basename(vmdk), sizes));
+	await writeFile(description, formatOvf(basename(stem), basename(vmdk), sizes, hardware));
 	const owner = ['--owner=0', '--group=0', '--numeric-owner', '--mode=0644'];
 	const members = [basename(description), basename(vmdk)];
 	await runLong(['tar', '--create', '--format=ustar', ...owner, '--file', path, '-C', dirname(path), ...members]);
@@ -48,12 +50,12 @@ export async function makeFormats(
 	{formats}: Image,
 	disk: string,
 	stem: string,
-	{update, signal}: {update: Update; signal: AbortSignal},
+	{update, signal, hardware}: {update: Update; signal: AbortSignal; hardware: Hardware},
 ): Promise<[Artefact, ...Artefact[]]> {
 	const made: Artefact[] = [];
 	for (const format of new Set(formats)) {
 		const path = `${stem}.${format}`;
-		await (format === 'ova' ? makeOva(disk, path, signal) : convert(disk, format, path, signal));
+		await (format === 'ova' ? makeOva(disk, path, hardware, signal) : convert(disk, format, path, signal));
 		const {size} = await stat(path);
 		made.push({format, file: basename(path), sha256: await digestFile(path), size});
 		update(

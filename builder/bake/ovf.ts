@@ -1,5 +1,18 @@
-/** The description of an appliance with one disk: two processors, 2 GiB, VMware's paravirtual SCSI and vmxnet3 (OVF 1.1, DSP0243). */
-export function formatOvf(name: string, disk: string, sizes: {packed: number; disk: number}): string {
+/** The virtual machine that an appliance asks for. */
+export interface Hardware {
+	/** Whether the image boots under UEFI alone; else a BIOS, which every hypervisor takes when nothing is said. */
+	uefi: boolean;
+	/** MiB. */
+	memory: number;
+}
+
+/** The description of an appliance with one disk: two processors, VMware's paravirtual SCSI and vmxnet3 (OVF 1.1, DSP0243). OVF has no word for the firmware: it is VMware's own. */
+export function formatOvf(
+	name: string,
+	disk: string,
+	sizes: {packed: number; disk: number},
+	{uefi, memory}: Hardware,
+): string {
 	const item = (id: number, type: number, fields: Record<string, string | number>) => {
 		const all = {InstanceID: id, ResourceType: type, ElementName: `item-${id}`, ...fields};
 		const lines = Object.entries(all).sort(([a], [b]) => (a < b ? -1 : 1)); // the schema is a sequence, by name
@@ -7,7 +20,7 @@ export function formatOvf(name: string, disk: string, sizes: {packed: number; di
 	};
 	const cim = 'http://schemas.dmtf.org/wbem/wscim/1/cim-schema/2';
 	return `<?xml version="1.0" encoding="UTF-8"?>
-<Envelope xmlns="http://schemas.dmtf.org/ovf/envelope/1" xmlns:ovf="http://schemas.dmtf.org/ovf/envelope/1" xmlns:rasd="${cim}/CIM_ResourceAllocationSettingData" xmlns:vssd="${cim}/CIM_VirtualSystemSettingData">
+<Envelope xmlns="http://schemas.dmtf.org/ovf/envelope/1" xmlns:ovf="http://schemas.dmtf.org/ovf/envelope/1" xmlns:rasd="${cim}/CIM_ResourceAllocationSettingData" xmlns:vssd="${cim}/CIM_VirtualSystemSettingData" xmlns:vmw="http://www.vmware.com/schema/ovf">
   <References>
     <File ovf:id="file1" ovf:href="${disk}" ovf:size="${sizes.packed}"/>
   </References>
@@ -31,7 +44,7 @@ export function formatOvf(name: string, disk: string, sizes: {packed: number; di
         <vssd:InstanceID>0</vssd:InstanceID>
         <vssd:VirtualSystemType>vmx-13</vssd:VirtualSystemType>
       </System>
-${item(1, 3, {VirtualQuantity: 2})}${item(2, 4, {VirtualQuantity: 2048, AllocationUnits: 'byte * 2^20'})}${item(3, 6, {Address: 0, ResourceSubType: 'VirtualSCSI'})}${item(4, 17, {AddressOnParent: 0, Parent: 3, HostResource: 'ovf:/disk/disk1'})}${item(5, 10, {AddressOnParent: 7, AutomaticAllocation: 'true', Connection: 'network', ResourceSubType: 'VmxNet3'})}    </VirtualHardwareSection>
+${item(1, 3, {VirtualQuantity: 2})}${item(2, 4, {VirtualQuantity: memory, AllocationUnits: 'byte * 2^20'})}${item(3, 6, {Address: 0, ResourceSubType: 'VirtualSCSI'})}${item(4, 17, {AddressOnParent: 0, Parent: 3, HostResource: 'ovf:/disk/disk1'})}${item(5, 10, {AddressOnParent: 7, AutomaticAllocation: 'true', Connection: 'network', ResourceSubType: 'VmxNet3'})}${uefi ? '      <vmw:Config ovf:required="false" vmw:key="firmware" vmw:value="efi"/>\n' : ''}    </VirtualHardwareSection>
   </VirtualSystem>
 </Envelope>
 `;

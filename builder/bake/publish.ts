@@ -16,8 +16,9 @@ import {basename, join} from 'node:path';
 import {digestFile} from '../build/cache.ts';
 import {parseJson, withFolder} from '../folder.ts';
 import {UserError} from '../run.ts';
-import {attest, endings, type Signing, verifyArtefact, withSigners} from './attest.ts';
-import type {ImageManifest} from './bake.ts';
+import {attestImage, endings, type Keys, withSigners} from './attest.ts';
+import type {ImageManifest} from './manifest.ts';
+import {verifyArtefact} from './verify.ts';
 
 /** Which image of a profile is the newest that was proven; `NAME-latest.json` in the folder that images are published to. */
 export interface Latest {
@@ -95,11 +96,29 @@ async function removeImage(folder: string, image: string): Promise<void> {
 	for (const name of names) await rm(join(folder, name), {recursive: true, force: true});
 }
 
-/** Removes what is older than the newest so many images of a profile, and what runs that were cut off have left; the latest stays. */
-export async function removeOld(folder: string, profile: string, keep: number): Promise<string[]> {
+/** Which older images stay. */
+export interface Keep {
+	/** So many of the newest. */
+	newest: number;
+	/** Those that were published after this moment. */
+	since: Date;
+	/** Digests that profiles pin: an image with one of them stays however old it is. */
+	pinned: ReadonlySet<string>;
+}
+
+/** Removes older images of a profile that nothing keeps, and what runs that were cut off have left; the latest stays. What cannot be read stays too. */
+export async function removeOld(folder: string, profile: string, {newest, since, pinned}: Keep): Promise<string[]> {
 	const latest = (await readLatest(folder, profile))?.image;
 	const {whole, parts} = await listPublished(folder, profile);
-	const old = whole.filter(name => name !== latest).slice(Math.max(0, keep - 1));
+	const old: string[] = [];
+	for (const image of whole.filter(name => name !== latest).slice(Math.max(0, newest - 1))) {
+		const path = join(folder, `${image}${endings.manifest}`);
+		if ((await stat(path)).mtime > since) continue;
+		const manifest = parseJson<Partial<ImageManifest> | null>(await readFile(path, 'utf8'));
+		const digests = manifest?.formats?.map(({sha256}) => sha256);
+		if (digests === undefined || digests.some(digest => pinned.has(digest))) continue;
+		old.push(image);
+	}
 	for (const image of [...old, ...parts]) await removeImage(folder, image);
 	return old;
 }
@@ -121,11 +140,11 @@ export async function checkFolder(folder: string, latest: Latest | undefined): P
 	);
 }
 
-/** Whether all of a published image is there as it was made, and signed by this key where it shall be. */
-export async function isWhole(folder: string, {image}: Latest, signing: Signing | undefined): Promise<boolean> {
+/** Whether all of a published image is there as it was made, and signed by these keys where it shall be. */
+export async function isWhole(folder: string, {image}: Latest, {signing, provenance}: Keys): Promise<boolean> {
 	const sums = join(folder, `${image}${endings.sums}`);
 	const verify = (signers?: string) =>
-		verifyArtefact(sums, signers).then(
+		verifyArtefact(sums, {signers, provenanceKey: provenance}).then(
 			() => true,
 			() => false,
 		);
@@ -140,7 +159,7 @@ export async function isWhole(folder: string, {image}: Latest, signing: Signing 
 export async function publishImage(
 	out: string,
 	manifest: ImageManifest,
-	{folder, date, signing}: {folder: string; date: Date; signing: Signing | undefined},
+	{folder, date, keys}: {folder: string; date: Date; keys: Keys},
 ): Promise<string> {
 	const {profile, sha256} = manifest;
 	const day = date.toISOString().slice(0, 10).replaceAll('-', '');
@@ -149,7 +168,9 @@ export async function publishImage(
 	const image = before ?? `${profile}-${day}-${digest}`;
 	const formats = manifest.formats.map(one => ({...one, file: `${image}.${one.format}`}));
 	const published = {...manifest, artefact: `${image}.${formats[0]?.format}`, formats};
-	await verifyArtefact(`${out}${endings.sums}`, undefined, basename(`${out}${endings.sbom}`));
+	const file = basename(`${out}${endings.sbom}`);
+	if (!(await verifyArtefact(`${out}${endings.sums}`)).files.includes(file))
+		throw new UserError(`${out}${endings.sums} does not name ${file}; bake it again`);
 	const sbom = await readFile(`${out}${endings.sbom}`, 'utf8');
 	await withFolder(folder, async work => {
 		const text = `${JSON.stringify({schema: 1, image, sha256, formats: formats.map(({format}) => format)}, undefined, '\t')}\n`;
@@ -162,7 +183,7 @@ export async function publishImage(
 				if ((await digestFile(join(work, file))) !== sha256)
 					throw new UserError(`${out}.${format} is not what was proven; bake it again`);
 			}
-			const files = await attest(published, {stem: join(work, image), sbom, signing});
+			const files = await attestImage(published, {stem: join(work, image), sbom, keys});
 			for (const path of [...files, fresh]) await syncPath(path);
 			for (const path of files) await rename(path, join(folder, basename(path)));
 			await syncPath(folder);

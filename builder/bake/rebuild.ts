@@ -1,9 +1,10 @@
 import {type Difference, listDifference} from '../build/difference.ts';
 import type {CompleteProfile} from '../profile/complete.ts';
 import type {FileTree} from '../render/tree.ts';
-import {type BakeOptions, bakeImage, type ImageManifest, readImageManifest} from './bake.ts';
+import {type BakeOptions, bakeImage} from './bake.ts';
 import {readCves} from './cves.ts';
-import {checkFolder, isWhole, publishImage, readLatest, removeOld, repairPointers} from './publish.ts';
+import {type ImageManifest, readImageManifest} from './manifest.ts';
+import {checkFolder, isWhole, type Keep, publishImage, readLatest, removeOld, repairPointers} from './publish.ts';
 import {type Recipe, readRecipe} from './recipe.ts';
 
 /** A package that a rebuild brought to another version. */
@@ -30,8 +31,8 @@ export interface Rebuilt {
 export interface RebuildOptions extends BakeOptions {
 	/** Where images are published to. */
 	folder: string;
-	/** How many of each stay. */
-	keep: number;
+	/** Which older ones stay. */
+	keep: Keep;
 	ifChanged: boolean;
 	date: Date;
 }
@@ -55,13 +56,13 @@ export async function rebuildImage(
 	tree: FileTree,
 	options: RebuildOptions,
 ): Promise<Omit<Rebuilt, 'seconds'>> {
-	const {folder, keep, ifChanged, date, out, progress, cache, signing} = options;
+	const {folder, keep, ifChanged, date, out, progress, cache, keys} = options;
 	const {name} = profile;
 	const latest = await readLatest(folder, name);
 	await checkFolder(folder, latest);
 	const recipe = await readRecipe(profile, tree, options);
 	const differences = latest ? listDifference(latest.manifest.packages, recipe.packages) : [];
-	const whole = latest !== undefined && (await isWhole(folder, latest, signing));
+	const whole = latest !== undefined && (await isWhole(folder, latest, keys));
 	const found = findReason(latest?.manifest, whole, recipe, differences);
 	// That older ones cannot be removed does not make the new one a failure.
 	const prune = () =>
@@ -81,7 +82,7 @@ export async function rebuildImage(
 	if (!manifest) throw new Error(`${out} has no manifest right after it was baked`);
 	const cves = await readCves(differences, recipe.packages, cache);
 	const changes = differences.map(change => ({...change, cves: cves.get(change.name)}));
-	const image = await publishImage(out, manifest, {folder, date, signing});
+	const image = await publishImage(out, manifest, {folder, date, keys});
 	return {profile: name, state: 'published', image, reason, changes, removed: await prune(), error: undefined};
 }
 

@@ -3,17 +3,19 @@ import {parseArgs} from 'node:util';
 import {makeProgress} from '../progress.ts';
 import {renderTree} from '../render/tree.ts';
 import {type CliCommand, load} from './command.ts';
-import {buildHelp, buildOptions, prepareBuild} from './prepare.ts';
+import {buildHelp, buildOptions, keyOptions, prepareBuild, readKeys} from './prepare.ts';
 
 export const bake: CliCommand = {
 	summary: 'make a golden image, and prove it with two clones',
-	help: `usage: bringup bake --profile NAME [--out FILE] [--sign KEY] [--refresh] [--cache DIR] [--quiet]
+	help: `usage: bringup bake --profile NAME [--out FILE] [--sign KEY] [--sign-provenance KEY.pem] [--refresh] [--cache DIR] [--quiet]
 
   --profile NAME   a profile with the section image: a name in ./profiles or shipped with bringup, or a path
   --out FILE       without an ending (default: out/NAME); each of image.formats adds its own, and beside them are
                    .image.json (what was made of what, and what was proven), .cdx.json (SBOM), .intoto.json
                    (provenance), .image.sha256 (of all of these) and its signature
   --sign KEY       an SSH key: a private one, or the public one of a key that the agent has
+  --sign-provenance KEY.pem   a private key (ECDSA P-256 or Ed25519) that signs the provenance: .intoto.jsonl, a DSSE
+                   envelope as cosign reads it
 
 The profile's medium installs a virtual machine onto an empty disk; the disk is sealed and looked at, packed, and two
 clones of it boot at once with different seeds, twice. What is not proven is not put in its place; why is in
@@ -21,7 +23,7 @@ FILE.evidence then. It takes minutes with KVM, and without about ten times as lo
 
 ${buildHelp}`,
 	async run(argv, surroundings) {
-		const {values} = parseArgs({args: [...argv], options: {...buildOptions, sign: {type: 'string'}}});
+		const {values} = parseArgs({args: [...argv], options: {...buildOptions, ...keyOptions}});
 		const began = performance.now();
 		const progress = makeProgress(surroundings.err, values.quiet ?? false);
 		const {prepareOutput} = await import('../build/build.ts');
@@ -35,7 +37,7 @@ ${buildHelp}`,
 		const {buildId, made} = await bakeImage(profile, await renderTree(profile), {
 			...options,
 			out,
-			signing: values.sign === undefined ? undefined : {key: resolve(values.sign)},
+			keys: readKeys(values.sign, values['sign-provenance']),
 		});
 		const seconds = ((performance.now() - began) / 1000).toFixed(1);
 		progress.say(

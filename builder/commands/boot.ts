@@ -1,10 +1,10 @@
-import {access, mkdir} from 'node:fs/promises';
+import {access, mkdir, open} from 'node:fs/promises';
 import {basename, dirname, join, resolve} from 'node:path';
 import {parseArgs} from 'node:util';
 import {findAccelerator} from '../boot/accel.ts';
 import {makeDisk, runInteractive} from '../boot/machine.ts';
 import type {Firmware} from '../boot/qemu.ts';
-import {UsageError, UserError} from '../run.ts';
+import {UsageError} from '../run.ts';
 import type {CliCommand, Surroundings} from './command.ts';
 
 export const boot: CliCommand = {
@@ -31,7 +31,7 @@ The serial console is on this terminal: Ctrl+A X ends the machine. With a displa
 		const numbers = {memory: Number(values.memory ?? 2048), sshPort: Number(values['ssh-port'] ?? 2222)};
 		if (!Object.values(numbers).every(Number.isSafeInteger))
 			throw new UsageError('--memory and --ssh-port are whole numbers');
-		if (!(await exists(iso))) throw new UserError(`there is no ${iso}; make it with build-iso`);
+		await checkIso(iso);
 		const folder = join(dirname(resolve(iso)), `${basename(iso, '.iso')}.machine`);
 		const disk = resolve(values.disk ?? join(folder, 'disk.qcow2'));
 		return bootInteractively(
@@ -40,6 +40,22 @@ The serial console is on this terminal: Ctrl+A X ends the machine. With a displa
 		);
 	},
 };
+
+/** Throws a UsageError, before anything is made, where this cannot be booted: the volume descriptor says what an ISO is (ISO 9660, 8.1). */
+async function checkIso(iso: string): Promise<void> {
+	const file = await open(iso).catch(error => {
+		throw new UsageError(
+			error.code === 'ENOENT' ? `there is no ${iso}; make it with build-iso` : `${iso}: ${error.message}`,
+		);
+	});
+	try {
+		if (!(await file.stat()).isFile()) throw new UsageError(`${iso} is not a file; say the ISO, such as out/node.iso`);
+		const {buffer} = await file.read(Buffer.alloc(5), 0, 5, 16 * 2048 + 1);
+		if (buffer.toString('latin1') !== 'CD001') throw new UsageError(`${iso} is not an ISO; make one with build-iso`);
+	} finally {
+		await file.close();
+	}
+}
 
 const exists = (path: string) =>
 	access(path).then(

@@ -1,4 +1,5 @@
 import {resolve} from 'node:path';
+import type {Keys} from '../bake/attest.ts';
 import {fetchMembers, listMembers} from '../build/cluster.ts';
 import {openMac} from '../build/mac.ts';
 import type {PartsOptions} from '../build/parts.ts';
@@ -27,6 +28,14 @@ export const buildHelp = `  --refresh        ask the archive for new package lis
 
 SOURCE_DATE_EPOCH dates every file. Exit code 0: done. 1: something failed. 2: the profile has faults.
 `;
+
+export const keyOptions = {sign: {type: 'string'}, 'sign-provenance': {type: 'string'}} as const;
+
+/** The keys that sign, by the words of the command line. */
+export const readKeys = (signing: string | undefined, provenance: string | undefined): Keys => ({
+	signing: signing === undefined ? undefined : {key: resolve(signing)},
+	provenance: provenance === undefined ? undefined : resolve(provenance),
+});
 
 interface Given {
 	profile?: string | undefined;

@@ -1,5 +1,6 @@
 import {basename, join, resolve} from 'node:path';
 import {parseArgs} from 'node:util';
+import {readPins} from '../bake/pins.ts';
 import {checkFolder, readLatest} from '../bake/publish.ts';
 import {formatJunit, type RebuildOptions, type Rebuilt, rebuildImage} from '../bake/rebuild.ts';
 import {prepareOutput} from '../build/build.ts';
@@ -11,7 +12,7 @@ import {makeProgress} from '../progress.ts';
 import {renderTree} from '../render/tree.ts';
 import {checkPrograms, UsageError, withLock} from '../run.ts';
 import type {CliCommand, Surroundings} from './command.ts';
-import {prepareBuild} from './prepare.ts';
+import {prepareBuild, readKeys} from './prepare.ts';
 
 /** The profiles of golden images in ./profiles. Not those that are shipped: published under the same names, they would be taken for one's own. */
 async function listImages(): Promise<string[]> {
@@ -31,7 +32,7 @@ async function listImages(): Promise<string[]> {
 	return images;
 }
 
-type Common = Pick<RebuildOptions, 'folder' | 'keep' | 'ifChanged' | 'date' | 'signing'> & {cache: string | undefined};
+type Common = Pick<RebuildOptions, 'folder' | 'keep' | 'ifChanged' | 'date' | 'keys'> & {cache: string | undefined};
 
 async function rebuildOne(name: string, common: Common, quiet: boolean, surroundings: Surroundings): Promise<Rebuilt> {
 	const progress = makeProgress(surroundings.err, quiet); // its seconds are of this image alone
@@ -79,15 +80,20 @@ async function writeReport(folder: string, results: readonly Rebuilt[]): Promise
 
 export const rebuild: CliCommand = {
 	summary: 'make golden images anew and publish them',
-	help: `usage: bringup rebuild (--all | --profile NAME...) --publish DIR [--if-changed] [--keep N] [--sign KEY] [--report DIR] [--json]
+	help: `usage: bringup rebuild (--all | --profile NAME...) --publish DIR [--if-changed] [--keep N] [--keep-days N]
+                       [--pins FILE...] [--sign KEY] [--sign-provenance KEY.pem] [--report DIR] [--json]
 
   --all            every profile in ./profiles with the section image
   --profile NAME   one of them; may be given more than once
   --publish DIR    a folder that is there: NAME-YYYYMMDD-DIGEST.* go to it, and NAME-latest.* point to them; only what
                    two clones have proven
   --if-changed     leave an image alone that would be made of the same packages, profile and assets
-  --keep N         how many of each stay (default: 3)
+  --keep N         how many of each stay at least (default: 3)
+  --keep-days N    images that are not older than so many days stay too (default: 30)
+  --pins FILE      a profile, or a folder of profiles; may be given more than once. An image whose digest stands in one of
+                   them, or in one of ./profiles, is never removed: machines that are installed from it fetch it
   --sign KEY       an SSH key: a private one, or the public one of a key that the agent has
+  --sign-provenance KEY.pem   a private key (ECDSA P-256 or Ed25519) that signs the provenance, as cosign reads it
   --report DIR     rebuild.json and rebuild.xml (JUnit) go there
   --json           the report on standard output
 
@@ -99,6 +105,7 @@ latest. Exit code 0: all are as they should be. 1: some failed.
 		const flag = {type: 'boolean'} as const;
 		const options = {
 			...{all: flag, profile: {...text, multiple: true as const}, publish: text, 'if-changed': flag, keep: text},
+			...{'keep-days': text, pins: {...text, multiple: true as const}, 'sign-provenance': text},
 			...{sign: text, report: text, json: flag, cache: text, quiet: flag},
 		} as const;
 		const {values} = parseArgs({args: [...argv], options});
@@ -107,17 +114,22 @@ latest. Exit code 0: all are as they should be. 1: some failed.
 		if (values.publish === undefined) throw new UsageError('where to? Say --publish DIR');
 		const keep = Number(values.keep ?? 3);
 		if (!Number.isSafeInteger(keep) || keep < 1) throw new UsageError('--keep is a whole number, 1 or more');
+		const days = Number(values['keep-days'] ?? 30);
+		if (!(days >= 0)) throw new UsageError('--keep-days is a number of days');
 		const names = values.profile ?? (await listImages());
 		if (names.length === 0) throw new UsageError('no profile here has the section image');
 		await checkPrograms(['flock', 'setpriv'], surroundings.environment['PATH'] ?? '');
 		const progress = makeProgress(surroundings.err, values.quiet ?? false);
-		const signing = values.sign === undefined ? undefined : {key: resolve(values.sign)};
 		const common = {
 			folder: resolve(values.publish),
-			keep,
+			keep: {
+				newest: keep,
+				since: new Date(Date.now() - days * 24 * 3600_000),
+				pinned: await readPins(values.pins ?? []),
+			},
 			ifChanged: values['if-changed'] ?? false,
 			date: new Date(),
-			signing,
+			keys: readKeys(values.sign, values['sign-provenance']),
 		};
 		const {folder} = common;
 		await checkFolder(folder, undefined);

@@ -47,12 +47,12 @@ in ~/.local/share/bringup/clusters. Keep it as you keep the secrets that it hold
 		const {profile, secrets} = await load(values.profile, surroundings);
 		const {virtualization} = profile.fields;
 		const names = Object.keys(virtualization?.domains ?? {});
-		const name = values.domain ?? '';
+		const known = names.length === 0 ? `the profile ${profile.name} has none` : `it has: ${names.join(', ')}`;
+		if (values.domain === undefined) throw new UsageError(`which domain? Say --domain NAME; ${known}`);
+		const name = values.domain;
 		const domain = own(virtualization?.domains ?? {}, name);
 		if (!virtualization || !domain)
-			throw new UsageError(
-				`the profile ${profile.name} has no domain "${name}"${suggest(name, names)}; it has: ${names.join(', ') || 'none'}`,
-			);
+			throw new UsageError(`the profile ${profile.name} has no domain "${name}"${suggest(name, names)}; ${known}`);
 		const placed = placeDomains(virtualization, readIdentity(values['machine-id'], name, domain));
 		const found = placed.find(one => one.name === name);
 		if (found?.seed?.users.some(({sshKeys}) => sshKeys === 'auto'))

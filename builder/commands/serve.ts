@@ -6,7 +6,7 @@ import {UsageError, UserError} from '../run.ts';
 import type {CliCommand, Surroundings} from './command.ts';
 
 /** The folder that is used when none is named. An earlier bringup kept it elsewhere: without what it holds, machines would be installed anew. */
-async function findState(environment: Surroundings['environment']): Promise<string> {
+export async function findState(environment: Surroundings['environment']): Promise<string> {
 	const state = join(findStateFolder(environment), 'serve');
 	const before = join(findDataFolder(environment), 'serve');
 	const isThere = (path: string) =>
