@@ -28,6 +28,16 @@ for (const name of ['github.yaml', 'forgejo.yaml'])
 		t.not(errorsOf(content.replace('runs-on:', 'run-on:')).length, 0);
 	});
 
+test('no workflow keeps images where they are removed by themselves, nor makes the folder that they go to', async t => {
+	for (const name of ['github.yaml', 'forgejo.yaml']) {
+		const text = await readFile(join(folder, name), 'utf8');
+		t.notRegex(text, /actions\/cache/);
+		t.notRegex(text, /mkdir/, 'a share that is not mounted must be an error');
+		const [, published = ''] = /--publish (\S+)/.exec(text) ?? [];
+		t.regex(text, new RegExp(`volumes:\\n\\s+- (${published.replace(/\/[^/]+$/, '')}):\\1\\n`));
+	}
+});
+
 test('systemd takes the timer and its service', async t => {
 	const units = ['bringup-rebuild.service', 'bringup-rebuild.timer'].map(name => join(folder, name));
 	const said: string[] = [];
