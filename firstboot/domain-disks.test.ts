@@ -104,7 +104,17 @@ test('a logical volume is filled under another name; what a power cut left of on
 	t.deepEqual(lines(await plan([{...fast, from}], {logical: {'one-0.new': gib}})), [
 		'lvremove --yes vg0/one-0.new',
 		'lvcreate --yes --wipesignatures y --size 1073741824b --name one-0.new vg0',
-		`qemu-img convert -n -f qcow2 -O raw ${asset} /dev/vg0/one-0.new`,
+		'blkdiscard --zeroout /dev/vg0/one-0.new',
+		`qemu-img convert -n --target-is-zero -f qcow2 -O raw ${asset} /dev/vg0/one-0.new`,
+		'sync /dev/vg0/one-0.new',
+		'lvrename vg0 one-0.new one-0',
+	]);
+});
+
+test('a logical volume without an image is empty: what a deleted one had there is gone', async t => {
+	t.deepEqual(lines(await plan([fast])), [
+		'lvcreate --yes --wipesignatures y --size 1073741824b --name one-0.new vg0',
+		'blkdiscard --zeroout /dev/vg0/one-0.new',
 		'sync /dev/vg0/one-0.new',
 		'lvrename vg0 one-0.new one-0',
 	]);

@@ -144,18 +144,26 @@ function planBlock(volume: BlockVolume, {blocks}: Storage): Step[] {
 	// The device of a volume of ZFS is made by udev.
 	const settle = on === 'zfs' ? [run(['udevadm', 'settle'], 'let udev see it')] : [];
 	const {from, format} = image;
+	// A logical volume holds what others had there before, also behind the end of the image; a volume of ZFS holds nothing.
+	const clear =
+		on === 'lvm'
+			? [run(['blkdiscard', '--zeroout', device], 'fill it with zeros: it holds what was there before')]
+			: [];
+	const zeroed = on === 'lvm' ? ['--target-is-zero'] : [];
 	const fill = from && [
 		run(
-			['qemu-img', 'convert', '-n', '-f', format, '-O', 'raw', assetPath(from), device],
+			['qemu-img', 'convert', '-n', ...zeroed, '-f', format, '-O', 'raw', assetPath(from), device],
 			'copy the golden image to it',
 		),
-		run(['sync', device], 'make it durable'),
 	];
+	const durable = clear.length > 0 || fill ? [run(['sync', device], 'make it durable')] : [];
 	return [
 		...(blocks.has(device) ? [run(commands.remove, `remove ${device}, which was never finished`)] : []),
 		run(commands.make, `make the disk ${path} of ${formatBytes(bytes)}`),
 		...settle,
+		...clear,
 		...(fill ?? []),
+		...durable,
 		run(commands.name, `put ${path} in place`),
 		...settle,
 	];

@@ -20,10 +20,20 @@ function formatChain(name: string, rules: readonly string[]): string {
 	return [`\tchain ${name} {`, ...rules.map(rule => `\t\t${rule}`), '\t}'].join('\n');
 }
 
+/**
+ * What only a router or a DHCP server sends: router advertisements and redirects, and what goes to a DHCP client,
+ * whatever port it comes from. Behind a VLAN tag none of this would be seen, and some take VLAN 0 for no VLAN.
+ */
+const ofRouters = [
+	'ether type { 0x8100, 0x88a8 } drop',
+	'icmpv6 type { nd-router-advert, nd-redirect } drop',
+	'udp dport { 68, 546 } drop',
+];
+
 /** What a link may send: from its MAC address, and where its addresses are known, from these. */
 function formatLink({device, mac, addresses, floating}: PlacedLink): string[] {
-	const own = `ether saddr != ${mac} drop`;
-	if (addresses.length === 0) return [formatChain(device, [own, `arp saddr ether != ${mac} drop`])];
+	const own = [`ether saddr != ${mac} drop`, ...ofRouters];
+	if (addresses.length === 0) return [formatChain(device, [...own, `arp saddr ether != ${mac} drop`])];
 	const known = [...addresses.map(cidr => cidr.replace(/\/.*/, '')), ...floating];
 	const four = ['0.0.0.0', ...known.filter(one => !one.includes(':'))];
 	const six = ['fe80::/10', ...known.filter(one => one.includes(':'))];
@@ -37,7 +47,7 @@ function formatLink({device, mac, addresses, floating}: PlacedLink): string[] {
 			...accept('ip6 saddr', ['::', ...six]),
 		]),
 		formatChain(device, [
-			own,
+			...own,
 			// All else is dropped: a VLAN tag would hide a packet from these rules. 0x8035 is RARP, with which QEMU announces itself.
 			`ether type vmap { arp : goto arp-${device}, ip : goto ip-${device}, ip6 : goto ip6-${device}, 0x8035 : accept }`,
 			'drop',

@@ -79,7 +79,9 @@ const link = z.strictObject({
 	antiSpoofing: z
 		.boolean()
 		.default(true)
-		.describe("drop what comes from another MAC address, and where `addresses` are given, from others' addresses"),
+		.describe(
+			"drop what comes from another MAC address, and where `addresses` are given, from others' addresses; and what a router or a DHCP server sends, and frames with a VLAN tag. Link-local addresses are not checked",
+		),
 });
 
 const domain = z.strictObject({
@@ -151,7 +153,9 @@ export const virtualizationSchema = z
 		domains: z
 			.record(name, domain)
 			.default({})
-			.describe('virtual machines; one that is not named here is left alone. Admins need the group libvirt'),
+			.describe(
+				'virtual machines. One that leaves the profile is shut down and starts no more; its definition and its disks stay. One that bringup did not make is left alone. Admins need the group libvirt',
+			),
 	})
 	.describe('KVM, libvirt and its domains.');
 

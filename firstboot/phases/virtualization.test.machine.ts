@@ -3,7 +3,7 @@ import {renderDomain, renderNetwork, renderPool} from '../domain.ts';
 import {foldersOf, mountsOf} from '../folders.test.machine.ts';
 import {deriveUuid} from '../machine-identity.ts';
 import {formatTable, planTable} from '../nftables.ts';
-import type {Probe} from '../phase.ts';
+import type {Probe, Step} from '../phase.ts';
 import {listEnabled, listUnits, rememberAnswers} from '../phase.ts';
 import {probeRecord, type RecordedMachine} from '../record.ts';
 import {renderSeed} from '../seed.ts';
@@ -152,3 +152,7 @@ export function without(...paths: string[]): Probe {
 	const base = {...done, files: Object.fromEntries(files)};
 	return rememberAnswers(machine(base, {}, foldersOf(found))).probe;
 }
+
+export const whys = (steps: readonly Step[]) => steps.map(({why}) => why);
+export const lines = (steps: readonly Step[]) =>
+	steps.flatMap(step => (step.do === 'run' ? [step.command.join(' ')] : []));

@@ -3,6 +3,7 @@ import {parseSize} from '../disks.ts';
 import {renderDomain, renderNetwork, renderPool} from '../domain.ts';
 import {listMissingImages, planVolumes, readStorage, type Storage} from '../domain-disks.ts';
 import {checkDisks, checkMounted} from '../domain-places.ts';
+import {planLeftDomains} from '../domains-left.ts';
 import {
 	active,
 	define,
@@ -215,6 +216,7 @@ export const virtualization: Phase<typeof virtualizationSchema> = {
 			...(await planNesting(config, libvirt, probe)),
 			...(await planDaemon(libvirt, probe)),
 			...planDefaultNetwork(libvirt),
+			...(await planLeftDomains(config, libvirt, probe)),
 			...(await planPoolsAndNetworks(place)),
 			// Before a domain starts: its link is named in the rules already.
 			...(await planTable(probe, renderSpoofing(domains))),
@@ -223,5 +225,10 @@ export const virtualization: Phase<typeof virtualizationSchema> = {
 		];
 		for (const domain of domains) steps.push(...(await planDomain(domain, place)));
 		return steps;
+	},
+	async absent(probe) {
+		// A machine that never had the section has no program that could be asked.
+		if ((await probe.list(defined.pool)) === undefined) return [];
+		return planLeftDomains({...virtualizationSchema.parse({}), pools: {}}, await readLibvirt([], probe), probe);
 	},
 };
