@@ -206,6 +206,7 @@ export {
 	nodePasswordPath,
 	ownOptions,
 } from './k3s.ts';
+export {isVlanAware} from './networkd.ts';
 export {buildIdPath, own, type Probe, type Secret, type Step, secretPath} from './phase.ts';
 export {type ContainerUser, formatUnits, kindOf, serviceOf} from './quadlet.ts';
 export {hideSecrets, probeRecord, type RecordedMachine, recordProbe} from './record.ts';

@@ -57,6 +57,18 @@ const table: [title: string, given: Sections, field: string, message: RegExp][] 
 		/there is no secret other/,
 	],
 	[
+		'an image of a name that every object has',
+		unitsOf({'a.container': {Container: {Image: 'constructor'}}}),
+		'containers.users.web.units.a.container.Container.Image',
+		/constructor names no registry/,
+	],
+	[
+		'a secret of such a name',
+		unitsOf({'a.container': {Container: {Image: 'localhost/web:1', Secret: 'toString'}}}),
+		'containers.users.web.units.a.container.Container.Secret',
+		/there is no secret toString/,
+	],
+	[
 		'a section that Quadlet would pass over',
 		unitsOf({'a.container': {Contianer: {Image: 'localhost/web:1'}}}),
 		'containers.users.web.units.a.container.Contianer',

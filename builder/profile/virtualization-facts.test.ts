@@ -58,6 +58,7 @@ const one = (domain: string, more = '') => `virtualization:
   networks: {lan: {bridge: br0}}
   domains: {one: {cpus: 1, memory: 1G, disks: [{pool: images, size: 1G}], ${domain}}${more}}
 `;
+const net = 'network: {links: {mgmt: {}}, bridges: {br0: {ports: {mgmt: {}}, addresses: dhcp}}}\n';
 const golden = `from: {asset: {url: 'https://mirror.example/g', sha256: ${'a'.repeat(64)}}}`;
 
 const table: [title: string, yaml: string, fault: RegExp][] = [
@@ -124,6 +125,47 @@ const table: [title: string, yaml: string, fault: RegExp][] = [
 			', two: {cpus: 1, memory: 1G, disks: [{pool: images, size: 1G}], networks: [{network: lan, addresses: [192.0.2.5/24]}]}',
 		),
 		/domains\.two\.networks\[0\]\.addresses\[0\]: 192\.0\.2\.5 is that of one already/,
+	],
+	[
+		'a bridge that is none',
+		`${net}virtualization: {networks: {lan: {bridge: br9}}}\n`,
+		/networks\.lan\.bridge: there is no bridge br9 in network\.bridges; there are: br0/,
+	],
+	[
+		'VLANs on a bridge that keeps none apart',
+		`${net}virtualization: {networks: {lan: {bridge: br0, groups: {iot: {vlan: 30}}}}}\n`,
+		/networks\.lan\.bridge: has VLANs, .* set network\.bridges\.br0\.vlanAware: true/,
+	],
+	[
+		'VLANs on one that is told to',
+		`${net.replace('ports', 'vlanAware: true, ports')}virtualization: {networks: {lan: {bridge: br0, groups: {iot: {vlan: 30}}}}}\n`,
+		/^$/,
+	],
+	[
+		'names that every object has',
+		one('networks: [{network: constructor}]'),
+		/there is no network constructor; there are: lan/,
+	],
+	[
+		'a pool of such a name',
+		one('disks: [{pool: constructor, size: 1G}]').replace('disks: [{pool: images, size: 1G}], ', ''),
+		/there is no pool constructor/,
+	],
+	[
+		'a group of such a name',
+		one('networks: [{network: lan, group: constructor}]'),
+		/the network lan has no group constructor/,
+	],
+	[
+		'a logical volume whose name LVM keeps',
+		`virtualization: {pools: {fast: {volumeGroup: vg0}}, domains: {snapshot-1: {cpus: 1, memory: 1G, disks: [{pool: fast, size: 4G}]}}}\n`,
+		/snapshot-1\.disks\[0\]: would be the logical volume snapshot-1-0, and LVM keeps/,
+	],
+	['a link-local gateway', one('networks: [{network: lan, addresses: ["2001:db8::5/64"], gateway: "fe80::1"}]'), /^$/],
+	[
+		'a link-local gateway beside IPv4',
+		one('networks: [{network: lan, addresses: [192.0.2.5/24], gateway: "fe80::1"}]'),
+		/gateway: lies in no subnet/,
 	],
 	[
 		'nothing wrong',

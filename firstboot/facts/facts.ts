@@ -39,7 +39,7 @@ export function checkFacts(sections: Sections): FalseFact[] {
 	if (kubernetes) faults.push(...checkKubernetes(kubernetes, {firewall, image, network}));
 	faults.push(...checkHardening(sections));
 	faults.push(...checkImage(sections));
-	if (virtualization) faults.push(...checkVirtualization(virtualization, {debian, machine, storage}));
+	if (virtualization) faults.push(...checkVirtualization(virtualization, {debian, machine, network, storage}));
 	faults.push(...checkClusters(sections));
 	return faults;
 }

@@ -1,5 +1,6 @@
 import {own} from '../sequence.ts';
 import type {FalseFact, FieldPath, Sections} from './fact.ts';
+import {findGroupNameFault, findVolumeNameFault} from './lvm-names.ts';
 
 type Storage = NonNullable<Sections['storage']>;
 
@@ -112,6 +113,13 @@ export function checkStorage(storage: Storage): FalseFact[] {
 	}
 	for (const [name, {volumes}] of Object.entries(groups)) {
 		const sizes = Object.entries(volumes);
+		const wrong = findGroupNameFault(name);
+		if (wrong) faults.push({path: ['storage', 'groups', name], message: wrong});
+		for (const [volume] of sizes) {
+			const message = findVolumeNameFault(volume);
+			if (message)
+				faults.push({path: ['storage', 'groups', name, 'volumes', volume], message: `${message}; take another`});
+		}
 		for (const [volume, {size}] of sizes.slice(0, -1))
 			if (size === 'rest')
 				faults.push({

@@ -1,6 +1,7 @@
-import {findShortages, own, parseSize, type Virtualization} from '../sequence.ts';
+import {findShortages, isVlanAware, own, parseSize, type Virtualization} from '../sequence.ts';
 import type {FalseFact, FieldPath, Sections} from './fact.ts';
 import {findKeyFault} from './keys.ts';
+import {findVolumeNameFault} from './lvm-names.ts';
 import {subnetHolds} from './network.ts';
 
 const section = 'virtualization';
@@ -11,19 +12,41 @@ type Seed = NonNullable<Domain['seed']>;
 /** The names of a map, for a message. */
 const list = (map: object) => Object.keys(map).join(', ') || 'none';
 
-function checkNetworks({networks}: Virtualization, release: string | undefined): FalseFact[] {
-	return Object.entries(networks).flatMap(([name, {vlan, groups}]) => {
+function checkNetworks(
+	{networks}: Virtualization,
+	{debian, network}: Pick<Sections, 'debian' | 'network'>,
+): FalseFact[] {
+	return Object.entries(networks).flatMap(([name, {bridge, vlan, groups}]) => {
 		const path = [section, 'networks', name];
 		const faults: FalseFact[] = [];
+		const hasVlans = vlan !== undefined || Object.keys(groups).length > 0;
 		if (name === 'default')
 			faults.push({path, message: "is the name of libvirt's own network, which is never started; take another"});
-		if (release === 'bookworm' && (vlan !== undefined || Object.keys(groups).length > 0)) {
+		if (debian?.release === 'bookworm' && hasVlans) {
 			const message =
-				'has VLANs, which the libvirt of Debian 12 cannot set on a Linux bridge; take debian.release: trixie, or a bridge on a VLAN interface of its own';
+				'has VLANs, which the libvirt of Debian 12 cannot set on a Linux bridge; take debian.release: trixie, or give these domains a bridge of their own on a port that is in this VLAN';
 			faults.push({path, message});
 		}
+		if (!network) return faults;
+		const known = Object.keys(network.bridges);
+		if (!known.includes(bridge))
+			faults.push({
+				path: [...path, 'bridge'],
+				message: `there is no bridge ${bridge} in network.bridges; there are: ${known.join(', ') || 'none'}`,
+			});
+		else if (hasVlans && !isVlanAware(network, bridge))
+			faults.push({
+				path: [...path, 'bridge'],
+				message: `has VLANs, and the bridge ${bridge} keeps none apart; set network.bridges.${bridge}.vlanAware: true`,
+			});
 		return faults;
 	});
+}
+
+/** Whether the guest reaches a gateway: in one of its subnets, or by a link-local address, which is on every link of IPv6. */
+function isReached(gateway: string, addresses: readonly string[]): boolean {
+	if (subnetHolds('fe80::/10', gateway)) return addresses.some(cidr => cidr.includes(':'));
+	return addresses.some(cidr => subnetHolds(cidr, gateway));
 }
 
 function checkLink(link: Link, path: FieldPath, {networks}: Virtualization): FalseFact[] {
@@ -39,7 +62,7 @@ function checkLink(link: Link, path: FieldPath, {networks}: Virtualization): Fal
 		});
 	if (mac !== undefined && Number.parseInt(mac.slice(0, 2), 16) % 2 === 1)
 		faults.push({path: [...path, 'mac'], message: `${mac} is a group address; the second digit must be even`});
-	if (gateway && !addresses.some(cidr => subnetHolds(cidr, gateway))) {
+	if (gateway && !isReached(gateway, addresses)) {
 		const message =
 			addresses.length === 0
 				? 'with DHCP the gateway comes from the lease; remove it, or give static addresses'
@@ -54,11 +77,16 @@ function checkLink(link: Link, path: FieldPath, {networks}: Virtualization): Fal
 	return faults;
 }
 
-function checkDisks({disks}: Domain, path: FieldPath, {pools}: Virtualization): FalseFact[] {
+function checkDisks(name: string, {disks}: Domain, path: FieldPath, {pools}: Virtualization): FalseFact[] {
 	return disks.flatMap(({pool, how, from}, index) => {
 		const at = [...path, 'disks', index];
 		const found = own(pools, pool);
 		if (!found) return [{path: [...at, 'pool'], message: `there is no pool ${pool}; there are: ${list(pools)}`}];
+		const fault = 'volumeGroup' in found ? findVolumeNameFault(`${name}-${index}`) : undefined;
+		if (fault)
+			return [
+				{path: at, message: `would be the logical volume ${name}-${index}, and ${fault}; give the domain another name`},
+			];
 		if (how !== 'backing') return [];
 		if (!from) return [{path: [...at, 'how'], message: 'backing needs a golden image; give `from`'}];
 		return 'path' in found
@@ -121,16 +149,16 @@ function checkTwins(config: Virtualization): FalseFact[] {
 /** What is false in the section `virtualization`. */
 export function checkVirtualization(
 	config: Virtualization,
-	{debian, machine, storage}: Pick<Sections, 'debian' | 'machine' | 'storage'>,
+	{debian, machine, network, storage}: Pick<Sections, 'debian' | 'machine' | 'network' | 'storage'>,
 ): FalseFact[] {
 	const capacity = {memory: machine?.memory === undefined ? undefined : parseSize(machine.memory), cpus: machine?.cpus};
 	return [
 		...findShortages(config, capacity).map(message => ({path: [section, 'domains'], message})),
-		...checkNetworks(config, debian?.release),
+		...checkNetworks(config, {debian, network}),
 		...Object.entries(config.domains).flatMap(([name, domain]) => {
 			const path = [section, 'domains', name];
 			return [
-				...checkDisks(domain, path, config),
+				...checkDisks(name, domain, path, config),
 				...domain.networks.flatMap((link, index) => checkLink(link, [...path, 'networks', index], config)),
 				...(domain.seed ? checkKeys(domain.seed, [...path, 'seed']) : []),
 			];
