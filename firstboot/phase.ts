@@ -29,7 +29,11 @@ export interface Probe {
 }
 
 /** All that a phase can do. A step is data: a plan prints it, a test compares it, apply.ts performs it. */
-export type Step = {why: string} & (
+export type Step = {
+	why: string;
+	/** What of its phase it makes: when it fails, the steps of the others are still done. */
+	part?: string;
+} & (
 	| {do: 'run'; command: Command; stdin?: string; seconds?: number} // stdin may hold a secret; it is never logged. limits.ts says how long a program may take
 	| {do: 'write'; path: string; content: string; mode: number}
 	| {do: 'fetch'; url: string; sha256: string; path: string; mode: number}
@@ -66,6 +70,10 @@ export class PartsError extends Error {
 	}
 }
 
+/** The steps that make one thing of several. */
+export const ofPart = (part: string | undefined, steps: readonly Step[]): Step[] =>
+	steps.map(step => (part === undefined ? step : {...step, part}));
+
 /**
  * Plans one by one what a phase makes, and joins the plans. What cannot be planned does not keep the rest from being
  * made: a PartsError tells of it, and has the steps of the rest.
@@ -73,7 +81,8 @@ export class PartsError extends Error {
 export async function planParts<Plan = Step[]>(
 	names: readonly string[],
 	plan: (name: string) => Promise<Plan>,
-	join: (plans: Plan[], names: string[]) => Step[] | Promise<Step[]> = plans => plans.flat() as Step[],
+	join: (plans: Plan[], names: string[]) => Step[] | Promise<Step[]> = (plans, names) =>
+		(plans as Step[][]).flatMap((steps, index) => ofPart(names[index], steps)),
 ): Promise<Step[]> {
 	const ends = await Promise.allSettled(names.map(plan));
 	const faults = new Map<string, Error>();

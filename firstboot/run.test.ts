@@ -1,5 +1,6 @@
 import test from 'ava';
 import * as z from 'zod';
+import {CommandError} from './apply.ts';
 import {AwayError} from './fetch.ts';
 import {GivenUp, type Phase, planParts, type Step} from './phase.ts';
 import {probeRecord} from './record.ts';
@@ -105,6 +106,33 @@ test('what depends on a failed phase is held back, and all failures are told', a
 		/two: held back by one[\s\S]*FAILED in phase one\n {2}no cable[\s\S]*FAILED in phase four\n {2}no disk/,
 	);
 	t.is(text.match(/systemctl restart bringup/g)?.length, 1);
+});
+
+test('a step that fails takes with it what it makes, and nothing else of its phase', async t => {
+	const left: Record<string, string[]> = {bad: ['/bad/1', '/bad/2'], good: ['/good/1', '/good/2']};
+	const plan = () =>
+		planParts(['bad', 'good'], name =>
+			phaseOf(left[name] ?? []).plan(undefined, probeRecord({commands: {}, files: {}})),
+		);
+	const done: string[] = [];
+	const {entries, said, status, door} = setUp({one: {...phaseOf([]), plan}}, async step => {
+		const path = step.do === 'write' ? step.path : '';
+		if (path.startsWith('/bad'))
+			throw new CommandError(['mkfs.ext4', '/dev/sdx1'], 'exited with 1', 'Input/output error');
+		done.push(path);
+		left['good'] = (left['good'] ?? []).filter(other => other !== path);
+	});
+	t.false((await converge(entries, machine, door, status)).done);
+	t.deepEqual(done, ['/good/1', '/good/2']);
+	t.false(
+		said.some(line => line.includes('/bad/2')),
+		'what stands on it is not tried',
+	);
+	const text = said.join('\n');
+	t.regex(
+		text,
+		/FAILED in phase one, at: write \/bad\/1\n {2}mkfs\.ext4 exited with 1\n {2}command: mkfs\.ext4 \/dev\/sdx1\n {4}Input\/output error/,
+	);
 });
 
 test('where a server is away, the run says that it is tried again', async t => {

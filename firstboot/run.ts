@@ -34,6 +34,29 @@ async function plan(entry: Entry, machine: Machine, probe: Probe): Promise<Plan>
 	}
 }
 
+/** Does the steps in order, until one is a reboot. One that fails takes the others of its part with it; one of no part fails the phase. */
+async function applySteps(
+	entry: Entry,
+	steps: readonly Step[],
+	{door, status, failed}: {door: Door & {forget(): void}; status: Status; failed: Map<string, Error>},
+): Promise<Step | undefined> {
+	for (const step of steps) {
+		if (step.part !== undefined && failed.has(step.part)) continue;
+		await status.stepStarted(entry.name, step);
+		if (step.do === 'reboot') return step;
+		door.forget();
+		try {
+			await door.apply(step, line => status.say(`bringup: ${line}`));
+		} catch (error) {
+			if (step.part === undefined) throw error;
+			failed.set(step.part, error instanceof Error ? error : new Error(String(error)));
+			await status.stepFailed(entry.name, error);
+		}
+	}
+	door.forget();
+	return undefined;
+}
+
 /** Plans, applies, and plans again until nothing is left, or a reboot is. Throws when it comes to a plan that it had before. */
 async function convergePhase(
 	entry: Entry,
@@ -42,31 +65,28 @@ async function convergePhase(
 	status: Status,
 ): Promise<Step | undefined> {
 	const plans = new Set<string>();
+	const failed = new Map<string, Error>();
 	for (;;) {
 		const {steps, fault} = await plan(entry, machine, door.probe);
 		if (steps === undefined) {
 			status.phaseSkipped(entry.name);
 			return undefined;
 		}
-		if (steps.length === 0) {
-			if (fault) throw fault;
+		const left = steps.filter(({part}) => part === undefined || !failed.has(part));
+		if (left.length === 0) {
+			const parts = new Map([...(fault?.parts ?? []), ...failed]);
+			if (parts.size > 0) throw new PartsError(parts, []);
 			status.phaseDone(entry.name);
 			return undefined;
 		}
-		const text = JSON.stringify(steps);
+		const text = JSON.stringify(left);
 		if (plans.has(text) || plans.size === rounds)
-			throw new Error(`does not converge; left to do: ${steps.map(({why}) => why).join('; ')}`, {cause: fault});
+			throw new Error(`does not converge; left to do: ${left.map(({why}) => why).join('; ')}`, {cause: fault});
 		plans.add(text);
-		for (const step of steps) {
-			await status.stepStarted(entry.name, step);
-			if (step.do === 'reboot') {
-				status.phaseDone(entry.name);
-				return step;
-			}
-			door.forget();
-			await door.apply(step, line => status.say(`bringup: ${line}`));
-		}
-		door.forget();
+		const reboot = await applySteps(entry, left, {door, status, failed});
+		if (!reboot) continue;
+		status.phaseDone(entry.name);
+		return reboot;
 	}
 }
 

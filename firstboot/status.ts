@@ -1,6 +1,6 @@
 import {CommandError} from './apply.ts';
 import {AwayError} from './fetch.ts';
-import type {Command, Step} from './phase.ts';
+import {type Command, PartsError, type Step} from './phase.ts';
 
 /** Where the status of the last run is; gone with the next boot. */
 export const statusPath = '/run/bringup/status.json';
@@ -128,8 +128,7 @@ export class Status {
 		else this.#end(name, 'skipped', 'skipped: the profile has no such section');
 	}
 
-	async phaseFailed(name: string, error: unknown): Promise<void> {
-		const step = this.#find(name).steps.at(-1);
+	async #fail(name: string, error: unknown, step: string | undefined): Promise<void> {
 		const failure: Failure = {
 			phase: name,
 			message: error instanceof Error ? error.message : String(error),
@@ -138,9 +137,20 @@ export class Status {
 			...(error instanceof CommandError ? {command: error.command, lines: error.lines} : {}),
 		};
 		this.record.failures.push(failure);
-		this.#end(name, 'failed', 'FAILED');
 		for (const line of formatFailure(this.record, failure)) this.say(line);
 		await this.#save(this.record);
+	}
+
+	/** The last step failed, and the phase goes on with what does not depend on it. */
+	async stepFailed(name: string, error: unknown): Promise<void> {
+		await this.#fail(name, error, this.#find(name).steps.at(-1));
+	}
+
+	async phaseFailed(name: string, error: unknown): Promise<void> {
+		const step = this.#find(name).steps.at(-1);
+		this.#end(name, 'failed', 'FAILED');
+		// Each thing that failed alone has said so, with its step; here it is said what could not be planned.
+		await this.#fail(name, error, error instanceof PartsError ? undefined : step);
 	}
 
 	/** The run cannot begin: what the machine is to be is not known. */

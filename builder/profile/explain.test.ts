@@ -1,8 +1,9 @@
 import {isIP} from 'node:net';
 import test from 'ava';
 import type {FieldPath} from '../../firstboot/facts/fact.ts';
+import {formatPath} from '../../firstboot/facts/issues.ts';
 import {explainIssues} from './explain.ts';
-import {formatPath, type Place} from './faults.ts';
+import type {Place} from './faults.ts';
 import {listLeaves, listMaps} from './leaves.ts';
 import {profileSchema} from './schema.ts';
 import {findBranches} from './shape.ts';

@@ -67,10 +67,3 @@ export function formatFault({path, message, place}: Fault): string {
 		`${' '.repeat(gutter.length - 2)}| ${before}${carets}`,
 	].join('\n');
 }
-
-/** A path as people write it: identity.users[0].sshKeys */
-export function formatPath(path: readonly PropertyKey[]): string {
-	return path
-		.map((part, index) => (typeof part === 'number' ? `[${part}]` : `${index > 0 ? '.' : ''}${String(part)}`))
-		.join('');
-}

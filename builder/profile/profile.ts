@@ -2,10 +2,11 @@ import {readdir, stat} from 'node:fs/promises';
 import {basename, join, resolve} from 'node:path';
 import type {FalseFact, Sections} from '../../firstboot/facts/fact.ts';
 import {checkFacts} from '../../firstboot/facts/facts.ts';
+import {formatPath} from '../../firstboot/facts/issues.ts';
 import {packageFolder} from '../paths.ts';
 import {UsageError} from '../run.ts';
 import {explainIssues, suggest} from './explain.ts';
-import {type Fault, formatPath, ProfileError} from './faults.ts';
+import {type Fault, ProfileError} from './faults.ts';
 import {type ProfileFields, profileSchema} from './schema.ts';
 import {loadSource, type Source} from './source.ts';
 

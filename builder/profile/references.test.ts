@@ -1,6 +1,6 @@
 import test from 'ava';
 import {checkFacts} from '../../firstboot/facts/facts.ts';
-import {formatPath} from './faults.ts';
+import {formatPath} from '../../firstboot/facts/issues.ts';
 import {profileSchema} from './schema.ts';
 
 /** Names of nothing, which every JavaScript object has all the same. */

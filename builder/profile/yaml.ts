@@ -1,7 +1,8 @@
 import {readFile} from 'node:fs/promises';
 import {type Document, isAlias, isMap, isScalar, isSeq, LineCounter, type Node, parseDocument, visit} from 'yaml';
 import type {FieldPath} from '../../firstboot/facts/fact.ts';
-import {type Fault, formatPath, type Place} from './faults.ts';
+import {formatPath} from '../../firstboot/facts/issues.ts';
+import type {Fault, Place} from './faults.ts';
 import {findBranches} from './shape.ts';
 
 /** The places of every field of a file, by keyOf. */

@@ -1,6 +1,6 @@
 import {type Disk, flatten, type Node, readBlockDevices} from '../disks.ts';
 import {readSignatures} from '../layout.ts';
-import {own, type Phase, type Probe, planParts, type Step} from '../phase.ts';
+import {ofPart, own, type Phase, type Probe, planParts, type Step} from '../phase.ts';
 import {chooseDataDisks, findPartition, partitionLabel, type Storage, storageSchema} from '../volumes.ts';
 import {planModule} from '../zfs-module.ts';
 
@@ -114,7 +114,7 @@ export const dataDisks: Phase<typeof storageSchema> = {
 			if (disk === undefined || disk instanceof Error) throw disk;
 			return planDisk(storage, name, disk, devices, probe);
 		};
-		return planParts([...chosen.keys()], plan, async plans => {
+		return planParts([...chosen.keys()], plan, async (plans, names) => {
 			// zpool clears no member before the kernel has its module.
 			const clears = plans.some(({make}) => make.some(step => step.do === 'run' && step.command[0] === 'zpool'));
 			const module = clears ? await planModule(storage, probe) : {steps: [], usable: true};
@@ -123,7 +123,7 @@ export const dataDisks: Phase<typeof storageSchema> = {
 			const stops = new Map(
 				plans.flatMap(({stop}) => stop).map(step => [step.do === 'run' ? step.command.join(' ') : '', step]),
 			);
-			return [...module.steps, ...stops.values(), ...plans.flatMap(({make}) => make)];
+			return [...module.steps, ...stops.values(), ...plans.flatMap(({make}, index) => ofPart(names[index], make))];
 		});
 	},
 };

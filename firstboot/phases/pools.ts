@@ -1,4 +1,4 @@
-import {type Phase, type Probe, planParts, planServices, type Step} from '../phase.ts';
+import {ofPart, type Phase, type Probe, planParts, planServices, type Step} from '../phase.ts';
 import {devicePath, formatDifference, readContent, type Storage, storageSchema} from '../volumes.ts';
 import {defaults, type Imported, type Pool, readPools} from '../zfs.ts';
 import {planModule} from '../zfs-module.ts';
@@ -111,7 +111,7 @@ export const pools: Phase<typeof storageSchema> = {
 			return [
 				...module,
 				...(await planHostId(probe)),
-				...plans.flat(),
+				...plans.flatMap((steps, index) => ofPart(planned[index], steps)),
 				...(await planServices(probe, timers, `have ${planned.join(', ')} scrubbed each month`)),
 			];
 		});
