@@ -48,6 +48,8 @@ test systemd-analyze systemd checks the rendered units
 test virt-xml-validate libvirt-clients checks the definitions of domains, networks and pools
 test xmllint libxml2-utils does it for virt-xml-validate
 test /usr/sbin/nft nftables checks the rules against spoofing
+test /usr/share/zoneinfo/tzdata.zi tzdata its time zones must be known to check
+test /usr/share/i18n/SUPPORTED locales its locales must be known to check
 test gpg gpg signs the archive of a test
 test gpg-agent gpg-agent keeps its key
 test gpgconf gpgconf ends the agent

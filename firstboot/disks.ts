@@ -15,7 +15,7 @@ const units: Record<string, number> = {
 /** A size as people write it; parseSize gives its bytes. */
 export const size = z
 	.string()
-	.regex(/^\d+(\.\d+)?[KMGT]B?$/, 'expected a size such as 20G (powers of 1024) or 500GB (powers of 1000)')
+	.regex(/^(?=.*[1-9])\d+(\.\d+)?[KMGT]B?$/, 'expected a size such as 20G (powers of 1024) or 500GB (powers of 1000)')
 	.describe('a size: `20G` counts in powers of 1024, `500GB` in powers of 1000');
 
 /** Bytes of a size such as 20G or 500GB. */

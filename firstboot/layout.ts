@@ -1,6 +1,6 @@
 import {type Disk, readBlockDevices} from './disks.ts';
 import {deriveUuid, isPlaceholder} from './machine-identity.ts';
-import {placeholders} from './names.ts';
+import {isPlaceholderSerial} from './names.ts';
 import type {Command, Probe, Step} from './phase.ts';
 import {buildIdPath} from './phase.ts';
 
@@ -133,7 +133,7 @@ export async function readLayout(probe: Probe, disk: Disk): Promise<Layout> {
 	const [uuid = '', ...serials] = machine;
 	const identity = [...machine, buildId, disk.serial, ...disk.wwids];
 	return {
-		identified: !isPlaceholder(uuid) && serials.some(serial => !placeholders.test(serial)),
+		identified: !isPlaceholder(uuid) && serials.some(serial => !isPlaceholderSerial(serial)),
 		tableId: deriveUuid('table', ...machine),
 		rootUuid: deriveUuid('root file system', ...identity),
 		rootPartUuid: deriveUuid('root partition', ...identity),

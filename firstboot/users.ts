@@ -41,8 +41,8 @@ export const identitySchema = z
 		hostname: z
 			.string()
 			.regex(
-				/^[a-z0-9]([a-z0-9-]|\{serial\}|\{mac\})*$/,
-				'expected a host name of lower case letters, digits and -, or one with {serial} or {mac} in it',
+				/^(?!-)([a-z0-9-]|\{serial\}|\{mac\})+(?<!-)$/,
+				'expected a host name of lower case letters and digits, with - only between them; {serial} and {mac} may stand in it',
 			)
 			.optional()
 			.describe(
@@ -50,12 +50,14 @@ export const identitySchema = z
 			),
 		locale: z
 			.string()
-			.regex(/^(C|[a-z]{2,3}_[A-Z]{2})\.UTF-8$/, 'expected a locale such as C.UTF-8 or de_DE.UTF-8')
-			.default('C.UTF-8'),
+			.regex(/^[A-Za-z][\w.@-]*$/, 'expected a locale such as C.UTF-8 or de_DE.UTF-8')
+			.default('C.UTF-8')
+			.describe('in UTF-8, as /usr/share/i18n/SUPPORTED of Debian’s package locales has it'),
 		timezone: z
 			.string()
 			.regex(/^[A-Za-z0-9_+-]+(\/[A-Za-z0-9_+-]+)*$/, 'expected a time zone such as Etc/UTC or Europe/Berlin')
-			.default('Etc/UTC'),
+			.default('Etc/UTC')
+			.describe('as Debian’s package tzdata has it; an old name such as US/Eastern needs the package tzdata-legacy'),
 		users: z
 			.array(userSchema)
 			.default([])

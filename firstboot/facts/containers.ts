@@ -1,5 +1,6 @@
 import {type ContainerUser, formatUnits, kindOf, serviceOf} from '../sequence.ts';
 import type {FalseFact, FieldPath, Sections} from './fact.ts';
+import {findAccountFault} from './identity.ts';
 
 type Unit = ContainerUser['units'][string];
 
@@ -75,6 +76,8 @@ export function checkContainers({containers, identity, debian}: Sections): False
 		if (twin) faults.push({path: [...path, 'uid'], message: `${user.uid} is the uid of ${twin[0]} already`});
 		if (identity?.users.some(other => other.name === name))
 			faults.push({path, message: `${name} may log in (identity.users); containers run as a user of their own`});
+		const taken = findAccountFault(name);
+		if (taken !== undefined) faults.push({path, message: taken});
 		faults.push(...checkServices(user, [...path, 'units']));
 		for (const [file, unit] of Object.entries(user.units))
 			faults.push(...checkUnit(file, unit, user, [...path, 'units', file]));

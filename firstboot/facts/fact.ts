@@ -13,7 +13,13 @@ export interface FalseFact {
 /** What the facts ask of the sections that only the builder reads. A machine has neither. */
 interface BuilderSections {
 	debian?:
-		| {release: string; components: readonly string[]; lock?: string | undefined; mirror?: string | undefined}
+		| {
+				release: string;
+				components: readonly string[];
+				packages: readonly string[];
+				lock?: string | undefined;
+				mirror?: string | undefined;
+		  }
 		| undefined;
 	machine?:
 		| {

@@ -7,6 +7,7 @@ import {checkIdentity} from './identity.ts';
 import {checkImage} from './image.ts';
 import {checkKubernetes} from './kubernetes.ts';
 import {checkNetwork} from './network.ts';
+import {checkSelectors} from './selectors.ts';
 import {checkStorage} from './storage.ts';
 import {checkVirtualization} from './virtualization.ts';
 import {checkPools} from './zfs.ts';
@@ -31,7 +32,8 @@ export function checkFacts(sections: Sections): FalseFact[] {
 			message:
 				"pins the medium to the byte, and the machine's apt sources are on it; say debian.mirror, which else is this workstation's",
 		});
-	if (identity) faults.push(...checkIdentity(identity));
+	faults.push(...checkSelectors(sections));
+	if (identity) faults.push(...checkIdentity(identity, sections));
 	if (network) faults.push(...checkNetwork(network));
 	if (firewall) faults.push(...checkFirewall(firewall, network));
 	faults.push(...checkContainers(sections));

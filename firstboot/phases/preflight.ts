@@ -12,7 +12,7 @@ export const name: Phase<typeof identitySchema> = {
 		await checkAccounts(config.users, probe);
 		if ((await probe.read(`/usr/share/zoneinfo/${config.timezone}`)) === undefined) {
 			throw new Error(
-				`identity.timezone: Debian has no time zone ${config.timezone}; names are as in: timedatectl list-timezones`,
+				`identity.timezone: this image has no time zone ${config.timezone}; take another in the profile, and build the medium again`,
 			);
 		}
 		return [];
