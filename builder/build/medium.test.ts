@@ -45,6 +45,22 @@ test('a secret that is missing or no hash is a fault, and the fault does not say
 		t.is(secrets.size, 0);
 	}));
 
+test('the password of a registry is no hash of a user, and is taken as it is', t =>
+	inFolder(async folder => {
+		const path = join(folder, 'p.yaml');
+		const digest = 'a'.repeat(64);
+		const own = `kubernetes:
+  role: server
+  cluster: home
+  binary: {asset: {url: 'https://mirror.example/k3s', sha256: ${digest}}}
+  registries: {configs: {'mirror.example': {auth: {username: me, password: {secret: {env: PLAIN}}}}}}
+`;
+		await writeFile(path, profileWith('{env: ADMIN}') + own);
+		const {faults, secrets} = await readSecrets(await loadProfile(path), {ADMIN: hash, PLAIN: 'hunter2'});
+		t.deepEqual(faults, []);
+		t.is(secrets.get('/etc/bringup/secrets/env-PLAIN'), 'hunter2');
+	}));
+
 const tree = new Map([
 	['config/includes.chroot/etc/issue', {content: 'hello\n', mode: 0o644}],
 	['config/includes.binary/boot/grub/grub.cfg', {content: 'menu\n', mode: 0o644}],

@@ -1,6 +1,6 @@
 import {readFile} from 'node:fs/promises';
 import {resolve} from 'node:path';
-import type {FalseFact} from '../../firstboot/facts/fact.ts';
+import type {FalseFact, FieldPath} from '../../firstboot/facts/fact.ts';
 import {findMarked} from '../../firstboot/facts/marked.ts';
 import {buildIdPath, type Secret, secretPath} from '../../firstboot/sequence.ts';
 import type {Profile} from '../profile/profile.ts';
@@ -19,6 +19,10 @@ async function readSecret({secret}: Secret, folder: string, environment: Environ
 	return text?.trimEnd() || undefined;
 }
 
+/** Whether a secret is the hash of a user's password; that of a registry is a plain one. */
+const isHash = (path: FieldPath) =>
+	path.at(-1) === 'password' && path.at(-3) === 'users' && typeof path.at(-2) === 'number';
+
 /** Reads every secret of the profile, or says which are missing. A value is never part of a message. */
 export async function readSecrets(
 	{fields, source}: Pick<Profile, 'fields' | 'source'>,
@@ -33,7 +37,7 @@ export async function readSecrets(
 			const where =
 				'env' in secret.secret ? `the environment variable ${secret.secret.env}` : `the file ${secret.secret.file}`;
 			faults.push({path: place, message: `${where} is not there, or empty`});
-		} else if (path.at(-1) === 'password' && !/^\$(y|gy|7|2[aby]|6|5)\$[!-~]+$/.test(value)) {
+		} else if (isHash(path) && !/^\$(y|gy|7|2[aby]|6|5)\$[!-~]+$/.test(value)) {
 			faults.push({
 				path: place,
 				message: 'is not a crypt(3) hash; make one with: mkpasswd --method=yescrypt   (package whois)',
