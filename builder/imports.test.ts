@@ -43,7 +43,7 @@ const arrows: Record<string, RegExp> = {
 	'builder/build':
 		/^builder\/((render|profile|boot)\/.*|(run|paths|progress|folder)\.ts)$|^firstboot\/(sequence|facts\/.*)\.ts$/,
 	'builder/bake':
-		/^builder\/((build|render|profile|boot)\/.*|(run|paths|progress|folder)\.ts)$|^firstboot\/(sequence|facts\/.*)\.ts$/,
+		/^builder\/((build|render|profile|boot)\/.*|(run|paths|progress|folder|printable)\.ts)$|^firstboot\/(sequence|facts\/.*)\.ts$/,
 	'builder/boot': /^builder\/(run|folder)\.ts$/,
 	'builder/serve': /^builder\/((build|profile)\/.*|(run|folder|printable)\.ts)$/,
 	'builder/workstation.ts': /^builder\/((run|folder)\.ts|profile\/.*)$|^firstboot\/facts\/keys\.ts$/,

@@ -1,7 +1,7 @@
 import {Writable} from 'node:stream';
 import test from 'ava';
 import {explain} from './failure.ts';
-import {printable, printableLine} from './printable.ts';
+import {printable, printableJson, printableLine} from './printable.ts';
 import {makeProgress} from './progress.ts';
 import {ProgramError, UserError} from './run.ts';
 import {makeBoard} from './serve/board.ts';
@@ -60,3 +60,9 @@ for (const isTTY of [true, false])
 			t.true(isClean(text().replace(own, '')), JSON.stringify(mark));
 		}
 	});
+
+test('JSON is the same data, in characters that no terminal takes for more', t => {
+	const value = {text: hostile.join(''), lines: ['a\nb', '🙂']};
+	t.deepEqual(JSON.parse(printableJson(value)), value);
+	t.notRegex(printableJson(value), /[^\n\t -~]/);
+});

@@ -19,3 +19,7 @@ export function printable(text: string): string {
 
 /** The same on one line. */
 export const printableLine = (text: string) => printable(text).replaceAll('\n', ' ').trim();
+
+/** JSON for people and programs: what is not ASCII is JSON's own escape, so that it is the same data and writes to no terminal. */
+export const printableJson = (value: unknown) =>
+	`${JSON.stringify(value, undefined, '\t').replace(/[^\n\t\x20-\x7e]/g, mark => `\\u${mark.charCodeAt(0).toString(16).padStart(4, '0')}`)}\n`;

@@ -17,7 +17,16 @@ test.before('trees', async t => {
 async function startServe(wire: Wire, name: string, profile: string): Promise<Started> {
 	const machines = join(own, `${name}.yaml`);
 	await writeFile(machines, `schema: 1\nmachines:\n  ${name}: { mac: "${mac}", profile: ${profile} }\n`);
-	const options = ['--interface', 'wire', '--machines', machines, '--state', join(own, `${name}.state`)];
+	const options = [
+		'--interface',
+		'wire',
+		'--machines',
+		machines,
+		'--state',
+		join(own, `${name}.state`),
+		'--grant',
+		'60',
+	];
 	return start(wire.on('node', 'dist/builder/cli.js', 'serve', ...options, treeOf(profile)));
 }
 

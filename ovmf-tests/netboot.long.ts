@@ -24,7 +24,7 @@ test.before('a wire, trees, and a server on it', async t => {
 			'',
 		].join('\n'),
 	);
-	const options = ['--interface', 'wire', '--machines', machinesFile, '--state', state];
+	const options = ['--interface', 'wire', '--machines', machinesFile, '--state', state, '--grant', '60'];
 	const leases = ['--lease-range', '192.0.2.100,192.0.2.150'];
 	const serve = ['node', 'dist/builder/cli.js', 'serve', ...options, ...leases, treeOf('small'), treeOf('other')];
 	server = start(wire.on(...serve));

@@ -10,7 +10,7 @@ import {listDifference} from '../build/difference.ts';
 import {readVersions} from '../build/maker.ts';
 import type {Manifest} from '../build/manifest.ts';
 import type {PartsOptions} from '../build/parts.ts';
-import {withFolder} from '../folder.ts';
+import {parseJson, withFolder} from '../folder.ts';
 import type {CompleteProfile} from '../profile/complete.ts';
 import type {Update} from '../progress.ts';
 import type {FileTree} from '../render/tree.ts';
@@ -161,7 +161,8 @@ export async function bakeImage(
 	const iso = `${out}.iso`;
 	const {digest: recipe, packages} = await readRecipe(profile, tree, options);
 	const {buildId} = await buildIso(profile, tree, {...options, iso, refresh: false});
-	const medium = JSON.parse(await readFile(`${out}.manifest.json`, 'utf8')) as Manifest;
+	const medium = parseJson<Manifest>(await readFile(`${out}.manifest.json`, 'utf8'));
+	if (!medium) throw new UserError(`${out}.manifest.json is damaged; remove it, and bake again`);
 	if (listDifference(packages, medium.packages).length > 0)
 		throw new UserError('the package lists were renewed by another build at this moment; bake again');
 	if (await isThere(out, recipe)) {

@@ -1,4 +1,5 @@
 import {type Difference, listDifference} from '../build/difference.ts';
+import {printable} from '../printable.ts';
 import type {CompleteProfile} from '../profile/complete.ts';
 import type {FileTree} from '../render/tree.ts';
 import {type BakeOptions, bakeImage} from './bake.ts';
@@ -87,7 +88,9 @@ export async function rebuildImage(
 }
 
 const escapeXml = (text: string) =>
-	text.replace(/[&<>"]/g, mark => `&#${mark.charCodeAt(0)};`).replace(/[^\t\n\r -\ud7ff\ue000-\ufffd]/g, '?');
+	printable(text)
+		.replace(/[&<>"]/g, mark => `&#${mark.charCodeAt(0)};`)
+		.replace(/[^\t\n -\ud7ff\ue000-\ufffd]/g, '?');
 
 /** The report in the form that CI systems show (JUnit's XML). */
 export function formatJunit(results: readonly Rebuilt[]): string {

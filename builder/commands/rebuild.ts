@@ -7,6 +7,7 @@ import {prepareOutput} from '../build/build.ts';
 import {formatDifference} from '../build/difference.ts';
 import {explain} from '../failure.ts';
 import {writeWhole} from '../folder.ts';
+import {printableJson} from '../printable.ts';
 import {findProfile, listOwnProfiles, loadProfile} from '../profile/profile.ts';
 import {makeProgress} from '../progress.ts';
 import {renderTree} from '../render/tree.ts';
@@ -74,7 +75,7 @@ async function describeFailed(name: string, folder: string, error: string): Prom
 }
 
 async function writeReport(folder: string, results: readonly Rebuilt[]): Promise<void> {
-	await writeWhole(join(folder, 'rebuild.json'), `${JSON.stringify(results, undefined, '\t')}\n`);
+	await writeWhole(join(folder, 'rebuild.json'), printableJson(results));
 	await writeWhole(join(folder, 'rebuild.xml'), formatJunit(results));
 }
 
@@ -153,7 +154,7 @@ latest. Exit code 0: all are as they should be. 1: some failed.
 				});
 			}
 		});
-		if (values.json) surroundings.out.write(`${JSON.stringify(results, undefined, '\t')}\n`);
+		if (values.json) surroundings.out.write(printableJson(results));
 		for (const {profile, state, image, seconds} of results)
 			progress.say(`${profile.padEnd(20)} ${state.padEnd(10)} ${image ?? ''} ${seconds.toFixed(0)} s`);
 		return isReported && results.every(({state}) => state !== 'failed') ? 0 : 1;

@@ -38,7 +38,7 @@ export const serveCommand: CliCommand = {
   --port N                  of the HTTP server (default: 8080)
   --lease-range FIRST,LAST  give addresses too; without it the DHCP server of the network does, and this adds what to boot
   --state DIR               where orders, reports, leases and serve.log are kept (default: $XDG_STATE_HOME/bringup/serve)
-  --grant MINUTES           how long one boot of a machine may fetch what is secret, and no other boot of it may (default: 30)
+  --grant MINUTES           how long after its last request one boot of a machine may fetch what is secret, and no other may (default: 30)
   --open DAYS               how long an order waits for its machine to begin it (default: 7)
 
 machines.yaml and the trees are read anew when they change. Needs root, for the ports of DHCP and TFTP. Machines boot by PXE (BIOS, UEFI with Secure Boot) or by UEFI HTTP Boot.

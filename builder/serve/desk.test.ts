@@ -1,4 +1,4 @@
-import {mkdir, readdir, stat, writeFile} from 'node:fs/promises';
+import {mkdir, readdir, readFile, stat, writeFile} from 'node:fs/promises';
 import {join} from 'node:path';
 import test from 'ava';
 import {boot, machines, makeDesk, own, read, stranger, take, times, tokenOf, withTree} from './desk.test.parts.ts';
@@ -145,6 +145,26 @@ test('a word that is too old gives nothing secret; an order that nobody began is
 		const closed = makeDesk(folder, {tree, given, times: {...times, order: -1}});
 		t.regex((await read(closed, boot)) ?? '', /nobody began its order until .* UTC.*closed/);
 		t.is(await read(closed, `/machines/web-1/${token}/vmlinuz`), undefined, 'and the order before gives nothing');
+	}));
+
+test('a slow machine that still asks keeps its word', async t =>
+	withTree(async (folder, tree) => {
+		const desk = makeDesk(folder, {tree, times: {...times, grant: 600_000}});
+		const token = tokenOf(await read(desk, boot));
+		const path = join(folder, 'state/web-1.json');
+		const age = async (minutes: number) => {
+			const entry = JSON.parse(await readFile(path, 'utf8'));
+			entry.running.seen = new Date(Date.now() - minutes * 60_000).toISOString();
+			await writeFile(path, JSON.stringify(entry));
+		};
+		for (let round = 0; round < 3; round++) {
+			await age(9);
+			t.is(await read(desk, `/machines/web-1/${token}/10-base.squashfs`), 'base');
+		}
+		t.notRegex((await read(desk, boot)) ?? '', /^linux/m);
+		await age(11);
+		t.is(await read(desk, `/machines/web-1/${token}/10-base.squashfs`), undefined);
+		t.regex((await read(desk, boot)) ?? '', /^linux/m);
 	}));
 
 test('requests of one machine at once are answered one after another', async t =>

@@ -39,6 +39,9 @@ export interface DeskOptions {
 }
 
 const layerName = '30-machine.squashfs';
+/** A request is noted when the last one that was is so old (milliseconds). */
+const noteAfter = 60_000;
+
 const hexadecimal = /^[0-9a-f]{32}$/;
 const longest = 2000;
 
@@ -120,7 +123,7 @@ export class Desk {
 			if (decision.do !== 'install') return undefined;
 			const at = new Date(now).toISOString();
 			const {mac} = identity;
-			const running = {order, token, mac, buildId: tree.buildId, since: at, used: false, closed: false};
+			const running = {order, token, mac, buildId: tree.buildId, since: at, seen: at, used: false, closed: false};
 			if (entry.running?.order === order && entry.running.used)
 				tell(`again ${name} ${at}`, `${name} begins its install again: what it was given before is void`);
 			const opened = entry.opened?.order === order ? entry.opened : {order, at};
@@ -147,6 +150,17 @@ export class Desk {
 		return undefined;
 	}
 
+	/** Notes that a machine still asks. */
+	async #note(name: string, grant: Grant): Promise<Grant> {
+		const now = Date.now();
+		if (now - Date.parse(grant.seen) < noteAfter || !isOpen(grant, now, this.#options.times)) return grant;
+		const seen = new Date(now).toISOString();
+		const noted = await this.#options.entries.change(name, entry =>
+			entry.running?.token === grant.token ? {...entry, running: {...entry.running, seen}} : undefined,
+		);
+		return noted?.running ?? grant;
+	}
+
 	/** Gives something secret once the grant is marked as used: another one is not given then. */
 	async #giveSecret(
 		name: string,
@@ -157,7 +171,7 @@ export class Desk {
 		if (!grant.used) {
 			const isSameGrant = (entry: Entry) => entry.running?.token === grant.token;
 			const marked = await this.#options.entries.change(name, entry =>
-				isSameGrant(entry) ? {...entry, running: {...grant, used: true}} : undefined,
+				entry.running && isSameGrant(entry) ? {...entry, running: {...entry.running, used: true}} : undefined,
 			);
 			if (!marked) return undefined; // another boot was given a word in this moment
 		}
@@ -214,7 +228,7 @@ export class Desk {
 		const [, name = '', token = '', file = ''] = /^\/machines\/([a-z0-9-]+)\/([0-9a-f]{32})\/(.+)$/.exec(path) ?? [];
 		if (name !== '') {
 			const grant = await this.#findGrant(name, token, from);
-			return grant && this.#findFile(name, file, grant);
+			return grant && this.#findFile(name, file, await this.#note(name, grant));
 		}
 		const [first] = this.#options.stock().trees.values();
 		return /^\/[\w.-]+\.efi$/.test(path) || path === '/bringup.pxe' ? first?.files.get(path.slice(1)) : undefined;

@@ -1,17 +1,14 @@
 import {mkdir, open, readFile, rename} from 'node:fs/promises';
 import {join} from 'node:path';
+import {printableJson} from '../printable.ts';
 import {UserError} from '../run.ts';
 import {type Entry, entrySchema} from './orders.ts';
-
-/** What is not ASCII, and what a terminal may take for more than text, as JSON's own escapes: people print these files. */
-const escapeAll = (json: string) =>
-	json.replace(/[^\n\t\x20-\x7e]/g, mark => `\\u${mark.charCodeAt(0).toString(16).padStart(4, '0')}`);
 
 async function write(folder: string, name: string, value: object): Promise<void> {
 	const path = join(folder, `${name}.json`);
 	const file = await open(`${path}.new`, 'w', 0o600);
 	try {
-		await file.writeFile(`${escapeAll(JSON.stringify(value, undefined, '\t'))}\n`);
+		await file.writeFile(printableJson(value));
 		await file.sync();
 	} finally {
 		await file.close();

@@ -8,6 +8,8 @@ const grant = z.object({
 	mac: z.string(),
 	buildId: z.string(),
 	since: z.iso.datetime(),
+	/** When something was asked for with it; a slow machine is one that still asks. */
+	seen: z.iso.datetime(),
 	/** Whether something secret was fetched with it. */
 	used: z.boolean(),
 	/** Whether nothing secret is given for it any more, because the machine said that it has all. */
@@ -33,7 +35,7 @@ export const entrySchema = z.object({
 export type Entry = z.output<typeof entrySchema>;
 
 export interface Times {
-	/** How long something secret is given for a grant, and how long a used one keeps another from being given. Milliseconds. */
+	/** How long after its last request something secret is given for a grant, and a used one keeps another from being given. Milliseconds. */
 	grant: number;
 	/** How long an order that is not begun stays open. Milliseconds. */
 	order: number;
@@ -52,7 +54,7 @@ export function decide(
 ): Decision {
 	if (fulfilled === order) return {do: 'boot its disk'};
 	if (running?.order === order && running.used && state !== 'failed' && isThere(running.buildId)) {
-		const until = Date.parse(running.since) + times.grant;
+		const until = Date.parse(running.seen) + times.grant;
 		if (now < until) return {do: 'refuse', why: 'busy', until};
 	}
 	// What was begun may be tried again; what nobody has begun for so long is not given to whoever comes.
@@ -62,5 +64,5 @@ export function decide(
 }
 
 /** Whether something secret may be given for a grant. */
-export const isOpen = ({since, closed}: Grant, now: number, times: Times) =>
-	!closed && now < Date.parse(since) + times.grant;
+export const isOpen = ({seen, closed}: Grant, now: number, times: Times) =>
+	!closed && now < Date.parse(seen) + times.grant;
