@@ -1,7 +1,7 @@
 import {readdirSync, readFileSync} from 'node:fs';
 import test from 'ava';
 import {clonePath} from './golden.ts';
-import {parseMachine, readMachine} from './machine-json.ts';
+import {parseMachine, readMachine, readSections} from './machine-json.ts';
 import {probeRecord, type RecordedMachine} from './record.ts';
 
 const golden = 'builder/render/golden';
@@ -65,6 +65,14 @@ for (const [title, edit, message] of edits)
 			/machine\.json has (a fault|\d faults); nothing was changed\n[\s\S]*mend it there, and in the profile/,
 		);
 	});
+
+test('K3s, which runs already, starts though another section has a fault that only a fact sees', async t => {
+	const machine = structuredClone(node);
+	machine.firewall.allow = {};
+	const probe = probeRecord({commands: {}, files: {[path]: JSON.stringify(machine)}});
+	t.truthy((await readSections(probe)).kubernetes);
+	await t.throwsAsync(readMachine(probe));
+});
 
 test('a file that is cut short says so', async t => {
 	await t.throwsAsync(machineOf('{"schema": 1,'), {message: /machine\.json is no JSON: /});

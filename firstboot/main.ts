@@ -4,7 +4,7 @@ import {apply, CommandError, machineProbe, openDoor} from './apply.ts';
 import {findConsoles} from './consoles.ts';
 import {planStart} from './k3s-start.ts';
 import {takeLockNow} from './lock.ts';
-import {parseMachine, readMachine, readText} from './machine-json.ts';
+import {parseMachine, readMachine, readSections, readText} from './machine-json.ts';
 import {ofMedium, runSequence} from './perform.ts';
 import {printReachable, restoreNetwork} from './restore.ts';
 import {checkRoot} from './root.ts';
@@ -25,7 +25,7 @@ const usage = `usage: bringup status [--json]              what the last run did
 `;
 
 async function startK3s(): Promise<boolean> {
-	const {kubernetes} = await readMachine(machineProbe);
+	const {kubernetes} = await readSections(machineProbe);
 	if (!kubernetes) throw new Error('the profile has no section kubernetes');
 	const say = (line: string) => process.stdout.write(`${line}\n`);
 	for (const step of await planStart(kubernetes, machineProbe)) {

@@ -51,7 +51,7 @@ async function keepEvidence(status: Status): Promise<void> {
 /** Saves the status; of an install also how it looks when nothing more fails, for the disk that it lets go of last. */
 async function save(record: StatusRecord): Promise<void> {
 	await writeDurably(statusPath, format(record), 0o644);
-	if (record.sequence !== 'install') return;
+	if (record.sequence !== 'install' && record.sequence !== 'complete') return;
 	const phases = record.phases.map(phase => (phase.state === 'running' ? {...phase, state: 'done' as const} : phase));
 	await writeDurably(
 		endedPath,

@@ -1,5 +1,5 @@
 import {assetsFolder} from '../assets.ts';
-import {chooseDisk, installSchema, target} from '../disks.ts';
+import {chooseDisk, endedPath, installSchema, target} from '../disks.ts';
 import {partitionPath, partitions, readLayout, readSignatures} from '../layout.ts';
 import {type Command, type Phase, type Probe, readMounts, type Step} from '../phase.ts';
 
@@ -76,7 +76,7 @@ export const deliver: Phase<typeof installSchema> = {
 			{do: 'run', command: ['chroot', target, 'update-grub'], why: 'write the boot menu'},
 			{
 				do: 'run',
-				command: ['cp', '/run/bringup/status.json', `${target}/var/lib/bringup/install.json`],
+				command: ['cp', endedPath, `${target}/var/lib/bringup/install.json`],
 				why: 'keep the record of this install',
 			},
 			{do: 'run', command: ['sync'], why: 'make everything durable'},
