@@ -2,7 +2,7 @@ import * as z from 'zod';
 import {type Probe, planFile, type Step} from './phase.ts';
 
 /** What bringup gave each user, so that it takes away what is its own and nothing else. */
-const madePath = '/var/lib/bringup/users.json';
+export const madePath = '/var/lib/bringup/users.json';
 
 /** Where sshd looks for the keys of the profile. */
 export const keysFolder = '/etc/ssh/authorized_keys.d';

@@ -81,6 +81,7 @@ const holds: Record<string, string[]> = {
 	recovery: [],
 	seal: ['virtualization', 'containers', 'kubernetes'],
 	identity: ['virtualization', 'kubernetes'],
+	'first-firewall': [],
 	link: ['network', 'kubernetes'],
 	network: ['kubernetes'],
 	report: [],

@@ -6,7 +6,7 @@ import {planStart} from './k3s-start.ts';
 import {takeLockNow} from './lock.ts';
 import {parseMachine, readMachine, readSections, readText} from './machine-json.ts';
 import {ofMedium, runSequence} from './perform.ts';
-import {printReachable, restoreNetwork} from './restore.ts';
+import {printReachable, restore, withPromise} from './restore.ts';
 import {checkRoot} from './root.ts';
 import {previewSequence} from './run.ts';
 import {sequences} from './sequence.ts';
@@ -17,6 +17,8 @@ const usage = `usage: bringup status [--json]              what the last run did
        bringup plan [--json] [--record]      what provisioning would do now; --record shows what it asked of the machine
        bringup reachable                     whether this machine can be reached over its management link
        bringup provision [--confined]        do it (the service bringup does so at every boot)
+                 [--prove-from ADDRESS]      keep a change of network, firewall or users only when somebody logs in
+                                             from there, anew and over SSH
        bringup start-k3s                     what K3s needs at each start (its service does so by itself)
        bringup install                       erase and install this machine (the medium does so by itself)
        bringup choose | claim | complete     the parts of it that debian-installer runs
@@ -53,15 +55,16 @@ async function runAndLearn(name: keyof typeof sequences, flags: readonly string[
 /** What each word does, and whether all went well. */
 const commands: Record<string, (flags: readonly string[]) => Promise<boolean>> = {
 	...Object.fromEntries(
-		['provision', ...Object.keys(ofMedium)].map(name => [
+		Object.keys(ofMedium).map(name => [
 			name,
 			(flags: readonly string[]) => runAndLearn(name as keyof typeof sequences, flags),
 		]),
 	),
+	provision: flags => withPromise(flags, () => runAndLearn('provision', flags)),
 	status: flags => printStatus(flags.includes('--json')),
 	plan,
 	reachable: () => printReachable(),
-	'restore-network': () => restoreNetwork(),
+	restore: flags => restore({proven: !flags.includes('--unproven')}),
 	'start-k3s': () => startK3s(),
 	'serve-packages': async ([folder = '']) => {
 		const {servePackages} = await import('./packages-server.ts'); // no snapshot can have an HTTP server in it

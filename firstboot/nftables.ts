@@ -1,19 +1,24 @@
 import {createHash} from 'node:crypto';
 import {type Probe, planFile, planService, type Step} from './phase.ts';
 
-const folder = '/etc/bringup/nft';
-const main = '/etc/bringup/nftables.conf';
+/** Where each of our tables has its file. */
+export const tablesFolder = '/etc/bringup/nft';
+const dropIns = '/etc/systemd/system/nftables.service.d';
 
 /**
  * Debian's nftables.service flushes the whole rule set when it starts and when it stops, and with it the rules of
- * libvirt, podman and K3s. Ours loads our tables only, and leaves them in force when it stops.
+ * libvirt, podman and K3s. Ours loads our tables only, before any link is up, and leaves them in force when it stops.
  */
 const dropIn = `[Service]
 ExecStart=
-ExecStart=/usr/sbin/nft --file ${main}
 ExecReload=
-ExecReload=/usr/sbin/nft --file ${main}
 ExecStop=
+`;
+
+/** One program for each table: what is wrong with one keeps no other out. The first-boot service says what is wrong. */
+const formatDropIn = (path: string) => `[Service]
+ExecStart=-/usr/sbin/nft --file ${path}
+ExecReload=-/usr/sbin/nft --file ${path}
 `;
 
 /** A table of nftables that is ours alone. */
@@ -47,28 +52,45 @@ async function isInForce(probe: Probe, {family, content}: Table): Promise<boolea
 	return found.includes(sign(content).split(' {')[0] ?? '') && countRules(found) === countRules(content);
 }
 
+const pathOf = (name: string) => `${tablesFolder}/${name}.nft`;
+
+/** The step that loads a table from its file. */
+export function loadTable({family, name}: Pick<Table, 'family' | 'name'>): Step {
+	return {do: 'run', command: ['nft', '--file', pathOf(name)], why: `load the table ${family} bringup`};
+}
+
+/** The step that removes a table, whether it is there or not. */
+export function removeTable(family: Table['family']): Step {
+	const stdin = `table ${family} bringup\ndelete table ${family} bringup\n`;
+	return {do: 'run', command: ['nft', '--file', '-'], stdin, why: `remove the table ${family} bringup`};
+}
+
+/** Whether a table has its file, and so is in force at every boot. */
+export async function hasTable(probe: Probe, name: string): Promise<boolean> {
+	return (await probe.read(pathOf(name))) !== undefined;
+}
+
 /** The steps to a table of ours in force, now and at every boot; none when its rules are those in the kernel. */
 export async function planTable(probe: Probe, table: Table): Promise<Step[]> {
-	const path = `${folder}/${table.name}.nft`;
-	const files = [
-		...(await planFile(probe, path, formatTable(table), `write ${path}`)),
-		...(await planFile(probe, main, `include "${folder}/*.nft"\n`, 'load our tables at boot')),
+	const path = pathOf(table.name);
+	const file = await planFile(probe, path, formatTable(table), `write ${path}`);
+	const service = [
+		...(await planFile(probe, `${dropIns}/20-bringup-${table.name}.conf`, formatDropIn(path), `load ${path} at boot`)),
+		...(await planFile(
+			probe,
+			`${dropIns}/10-bringup.conf`,
+			dropIn,
+			"keep nftables.service from flushing others' rules",
+		)),
 	];
-	const service = await planFile(
-		probe,
-		'/etc/systemd/system/nftables.service.d/10-bringup.conf',
-		dropIn,
-		"keep nftables.service from flushing others' rules",
-	);
-	const load: Step = {do: 'run', command: ['nft', '--file', path], why: `load the table ${table.family} bringup`};
 	const right = await isInForce(probe, table);
 	return [
-		...files,
+		...file,
 		...service,
 		...(service.length > 0
 			? ([{do: 'run', command: ['systemctl', 'daemon-reload'], why: 'let systemd read its files again'}] as const)
 			: []),
-		...(right ? [] : [load]),
+		...(right ? [] : [loadTable(table)]),
 		...(await planService(probe, 'nftables.service', 'load it at every boot')),
 	];
 }

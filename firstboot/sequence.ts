@@ -17,7 +17,7 @@ import {deliver} from './phases/deliver.ts';
 import {disk} from './phases/disk.ts';
 import {filesystems} from './phases/filesystems.ts';
 import {finish} from './phases/finish.ts';
-import {firewall, firewallSchema} from './phases/firewall.ts';
+import {firewall, firewallSchema, firstFirewall} from './phases/firewall.ts';
 import {format} from './phases/format.ts';
 import {groups} from './phases/groups.ts';
 import {hardening} from './phases/hardening.ts';
@@ -125,6 +125,7 @@ export const provision: readonly Entry[] = [
 	entry('recovery', 'hardening', recovery),
 	entry('seal', 'install', seal),
 	entry('identity', 'identity', identity),
+	entry('first-firewall', 'firewall', firstFirewall),
 	entry('link', 'network', link),
 	entry('network', 'network', network, {after: ['link']}),
 	entry('report', 'network', report),
@@ -191,6 +192,7 @@ export async function planSequence(
 	return plans;
 }
 
+export {admitsSsh, covers, listSshRules} from './admission.ts';
 export {type Asset, assetPath, assetsFolder, url} from './assets.ts';
 export {parseSize, size} from './disks.ts';
 export {type Image, logs, traces} from './golden.ts';
@@ -213,4 +215,6 @@ export {hideSecrets, probeRecord, type RecordedMachine, recordProbe} from './rec
 export {recoveryPath, recoveryUser} from './recovery.ts';
 export {findNode, placeForDomain, renderSeed, type Seed} from './seed.ts';
 export {findShortages} from './sizing.ts';
+export {splitCidr, subnetHolds} from './subnets.ts';
+export {trialSeconds} from './trial.ts';
 export {type Domain, placeDomains, type Virtualization} from './virtualization.ts';

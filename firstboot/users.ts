@@ -10,6 +10,7 @@ import {
 	readDatabase,
 	readMade,
 } from './accounts.ts';
+import {sudoersPath} from './administrators.ts';
 import {type Probe, planFile, type Step, secret, secretPath} from './phase.ts';
 
 /** What useradd takes for a name. */
@@ -188,9 +189,7 @@ export async function planUsers(users: readonly User[], probe: Probe): Promise<S
 		steps.push(...(await planAccount(user, made[user.name], probe)), ...(await planKeys(user, probe)));
 	}
 	const admins = users.filter(({sudo}) => sudo).map(({name}) => `${name} ALL=(ALL:ALL) NOPASSWD: ALL\n`);
-	steps.push(
-		...(await planFile(probe, '/etc/sudoers.d/10-bringup', admins.join(''), 'say who may become root', 0o440)),
-	);
+	steps.push(...(await planFile(probe, sudoersPath, admins.join(''), 'say who may become root', 0o440)));
 	const gone = Object.entries(made).filter(([name]) => !(name in given));
 	for (const [name, was] of gone) if (!was.shut) steps.push(...(await planShut(name, was, probe)));
 	const shut = gone.map(([name, {password}]): [string, Made[string]] => [name, {groups: [], password, shut: true}]);

@@ -1,4 +1,4 @@
-import {listPackages} from '../../firstboot/sequence.ts';
+import {listPackages, trialSeconds} from '../../firstboot/sequence.ts';
 import type {CompleteProfile} from '../profile/complete.ts';
 import type {View} from './template.ts';
 
@@ -91,6 +91,7 @@ export function makeView({name, fields}: CompleteProfile): View {
 		image: image ? ['image'] : [],
 		timezone: identity.timezone,
 		recipe,
+		trialSeconds: String(trialSeconds),
 		locale: identity.locale,
 		consoleArguments: consoles.join(' '),
 		bootWords,

@@ -1,41 +1,34 @@
-import {own} from '../sequence.ts';
+import {isIPv6} from 'node:net';
+import {admitsSsh, covers, listSshRules, own, splitCidr} from '../sequence.ts';
 import type {FalseFact, Sections} from './fact.ts';
 
 type Firewall = NonNullable<Sections['firewall']>;
+type Network = NonNullable<Sections['network']>;
 
-const covers = (name: string, link: string) =>
-	name.endsWith('*') ? link.startsWith(name.slice(0, -1)) : name === link;
+/** Two names of links, one of which may stand for the other too. */
+const collide = (one: string, other: string) =>
+	covers(one, other) || covers(other, one) || (other.endsWith('*') && covers(one, other.slice(0, -1)));
 
-function opensSsh({zones, allow}: Firewall, link: string): boolean {
-	const inside = (zone: string) => (own(zones, zone)?.links ?? []).some(name => covers(name, link));
-	return Object.values(allow).some(({from, to, protocol, ports}) => {
-		const holds = ports?.some(port => {
-			const [first, last] = String(port).split('-').map(Number);
-			return 22 >= (first ?? 0) && 22 <= (last ?? first ?? 0);
-		});
-		return (
-			to === 'machine' &&
-			(from === 'any' ? Object.keys(zones).some(inside) : inside(from)) &&
-			protocol !== 'udp' &&
-			(ports === undefined || holds)
-		);
-	});
-}
-
-/** What is wrong with the section firewall, alone and beside the others. */
-export function checkFirewall(firewall: Firewall, network: Sections['network']): FalseFact[] {
-	const {zones, allow} = firewall;
-	const faults: FalseFact[] = [];
+function checkZones({zones}: Firewall): FalseFact[] {
 	const links = Object.entries(zones).flatMap(([zone, {links}]) =>
 		links.map((link, index) => ({zone, link, path: ['firewall', 'zones', zone, 'links', index]})),
 	);
-	for (const [index, {link, path}] of links.entries()) {
-		const earlier = links.slice(0, index).find(other => other.link === link);
-		if (earlier) faults.push({path, message: `${link} is in the zone ${earlier.zone} already`});
-	}
+	return links.flatMap(({zone, link, path}, index) => {
+		const earlier = links.slice(0, index).find(other => collide(other.link, link));
+		if (!earlier) return [];
+		const same = earlier.link === link || earlier.zone === zone;
+		const message = same
+			? `${link} is in the zone ${earlier.zone} already${earlier.link === link ? '' : `, as ${earlier.link}`}`
+			: `${link} and ${earlier.link} of the zone ${earlier.zone} are names of the same links; each link is in one zone`;
+		return [{path, message}];
+	});
+}
+
+function checkAllow({zones, allow}: Firewall): FalseFact[] {
+	const faults: FalseFact[] = [];
+	const known = Object.keys(zones).join(', ');
 	for (const [name, {from, to, ports}] of Object.entries(allow)) {
 		const path = ['firewall', 'allow', name];
-		const known = Object.keys(zones).join(', ');
 		if (from !== 'any' && !own(zones, from))
 			faults.push({path: [...path, 'from'], message: `there is no zone ${from}; there are ${known}`});
 		if (to !== 'machine' && !own(zones, to))
@@ -46,17 +39,50 @@ export function checkFirewall(firewall: Firewall, network: Sections['network']):
 				faults.push({path: [...path, 'ports', index], message: `${port} is no range of ports`});
 		});
 	}
-	const named = network ? {...network.links, ...network.bonds, ...network.bridges, ...network.vlans} : {};
-	for (const [name, {addresses}] of Object.entries(named)) {
-		if (addresses === undefined || links.some(({link}) => covers(link, name))) continue;
-		faults.push({
-			path: ['firewall', 'zones'],
-			message: `${name} is in no zone, and could reach all of them; add it to one`,
-		});
-	}
-	if (network && !opensSsh(firewall, network.management)) {
-		const message = `nobody could reach the machine over SSH: ${network.management} holds its address; add to allow, say, ssh: {from: …, to: machine, protocol: tcp, ports: [22]}`;
-		faults.push({path: ['firewall'], message});
-	}
 	return faults;
+}
+
+/** Whether somebody can be where the sources of SSH are: beside the machine, or at the controller. */
+function checkSsh(firewall: Firewall, {management, controller, ...kinds}: Network): FalseFact[] {
+	const path = ['firewall'];
+	const rules = listSshRules(firewall, management);
+	if (rules.length === 0) {
+		const message = `nobody could reach the machine over SSH: ${management} holds its address; add to allow, say, ssh: {from: …, to: machine, protocol: tcp, ports: [22]}`;
+		return [{path, message}];
+	}
+	if (controller !== undefined && admitsSsh(firewall, management, controller)) return [];
+	const {addresses} =
+		Object.values(kinds).reduce<Network['links'][string] | undefined>(
+			(found, map) => found ?? own(map, management),
+			undefined,
+		) ?? {};
+	const sources = rules.flatMap(({sources}) => sources ?? []);
+	// Where a lease says the subnet, single addresses cannot be all of it.
+	const near =
+		typeof addresses === 'object'
+			? addresses.some(cidr => admitsSsh(firewall, management, cidr))
+			: rules.some(rule => rule.sources === undefined) ||
+				sources.some(cidr => splitCidr(cidr).prefix < (isIPv6(splitCidr(cidr).address) ? 127 : 31));
+	if (near) return [];
+	const where = typeof addresses === 'object' ? `of ${addresses.join(', ')}` : 'that a lease gives the machine';
+	const message = `SSH is open to ${sources.join(', ')} only, and not to the subnet ${where}: a mistyped digit shuts everybody out. Add that subnet, or name the one who administers the machine: network.controller`;
+	return [{path, message}];
+}
+
+/** What is wrong with the section firewall, alone and beside the others. */
+export function checkFirewall(firewall: Firewall, network: Sections['network']): FalseFact[] {
+	const faults = [...checkZones(firewall), ...checkAllow(firewall)];
+	if (!network) return faults;
+	const zoned = Object.values(firewall.zones).flatMap(({links}) => links);
+	const {links, bonds, bridges, vlans} = network;
+	const parts = [
+		...Object.values(bonds).flatMap(bond => bond.links),
+		...Object.values(bridges).flatMap(({ports}) => Object.keys(ports)),
+	];
+	for (const name of Object.keys({...links, ...bonds, ...bridges, ...vlans})) {
+		if (parts.includes(name) || zoned.some(link => covers(link, name))) continue;
+		const message = `${name} is in no zone: nothing would pass from it; add it to one`;
+		faults.push({path: ['firewall', 'zones'], message});
+	}
+	return [...faults, ...checkSsh(firewall, network)];
 }

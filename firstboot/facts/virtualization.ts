@@ -1,8 +1,7 @@
-import {findShortages, isVlanAware, own, parseSize, type Virtualization} from '../sequence.ts';
+import {findShortages, isVlanAware, own, parseSize, subnetHolds, type Virtualization} from '../sequence.ts';
 import type {FalseFact, FieldPath, Sections} from './fact.ts';
 import {findKeyFault} from './keys.ts';
 import {findVolumeNameFault} from './lvm-names.ts';
-import {subnetHolds} from './network.ts';
 
 const section = 'virtualization';
 type Domain = Virtualization['domains'][string];

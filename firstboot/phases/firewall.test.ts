@@ -3,9 +3,12 @@ import {tmpdir} from 'node:os';
 import {join} from 'node:path';
 import test from 'ava';
 import {machineProbe} from '../apply.ts';
+import {foldersOf} from '../folders.test.machine.ts';
 import {listEnabled, listUnits, type Step} from '../phase.ts';
 import {probeRecord} from '../record.ts';
-import {firewall, firewallSchema} from './firewall.ts';
+import {sequences} from '../sequence.ts';
+import {finishedPath} from '../trial.ts';
+import {firewall, firewallSchema, firstFirewall} from './firewall.ts';
 
 const config = firewallSchema.parse({
 	zones: {lan: {links: ['br0']}, iot: {links: ['iot30']}, pods: {links: ['cni0', 'flannel.1', 'veth*']}},
@@ -80,4 +83,62 @@ test('nothing of another table is touched', async t => {
 
 test('a machine whose nftables cannot answer is not taken for one without rules', async t => {
 	await t.throwsAsync(firewall.plan(config, probeRecord({commands: {}, files: {}})), {message: /nft list tables/});
+});
+
+test('each table is loaded by a program of its own: what is wrong with one keeps no other out', async t => {
+	const files = writes(await firewall.plan(config, probeRecord({commands: stopped, files: {}})));
+	const dropIns = '/etc/systemd/system/nftables.service.d';
+	t.regex(
+		files[`${dropIns}/20-bringup-firewall.conf`] ?? '',
+		/^ExecStart=-\/usr\/sbin\/nft --file \/etc\/bringup\/nft\/firewall\.nft$/m,
+	);
+	t.notRegex(files[`${dropIns}/10-bringup.conf`] ?? '', /^ExecStart=./m);
+});
+
+test('before any link is up for the first time the table is in force, and later it is not loaded untried', async t => {
+	const first = await firstFirewall.plan(config, probeRecord({commands: stopped, files: {}}));
+	t.true(first.some(({why}) => why === 'load the table inet bringup'));
+	const names = sequences.provision.map(({name}) => name);
+	t.true(names.indexOf('first-firewall') < names.indexOf('link'));
+	const files = {'/etc/bringup/nft/firewall.nft': 'another'};
+	t.deepEqual(await firstFirewall.plan(config, probeRecord({commands: {}, files})), []);
+});
+
+const network = '/etc/systemd/network/30-bringup-br0.network';
+const reached = {
+	...stopped,
+	'ip -json address show': [
+		{ifname: 'br0', flags: ['LOWER_UP'], addr_info: [{local: '192.0.2.9', prefixlen: 24, scope: 'global'}]},
+	],
+	'ip -json -4 route show default dev br0': [{gateway: '192.0.2.1'}],
+	'ip -json neighbour show dev br0': [],
+	'arping -q -f -c 3 -w 3 -I br0 192.0.2.1': '',
+	'journalctl --quiet --lines=1 --show-cursor --output=cat': '-- cursor: s=1\n',
+};
+
+/** What a change of the firewall asks of people, on a machine where these are logged in. */
+async function findProof(sources: string[] | undefined, peers: string[]): Promise<string | undefined> {
+	const own = {[network]: 'RequiredForOnline=routable\n', [finishedPath]: '', '/etc/bringup/nft/firewall.nft': 'old'};
+	const routes = peers.map(peer => [`ip -json route get ${peer}`, [{dev: 'br0'}]]);
+	const sessions = peers.map(peer => `0 0 192.0.2.9:22 ${peer}:50000\n`).join('');
+	const commands = {
+		...reached,
+		...Object.fromEntries(routes),
+		'ss --no-header --tcp --numeric state established sport = :22': sessions,
+	};
+	const ssh = {from: 'lan', to: 'machine', protocol: 'tcp', ports: [22], ...(sources ? {sources} : {})};
+	const wanted = firewallSchema.parse({zones: {lan: {links: ['br0']}}, allow: {ssh}});
+	const steps = await firewall.plan(wanted, probeRecord({commands, files: {...own, ...foldersOf(Object.keys(own))}}));
+	return steps.find(step => step.do === 'wait')?.why;
+}
+
+test('a change that shuts out those who are logged in, or all neighbours, is kept only after a new login', async t => {
+	const plain = 'prove that the machine is still reachable';
+	const login = /^wait for a new SSH login from anybody/;
+	t.is(await findProof(undefined, []), plain);
+	t.is(await findProof(['192.0.2.0/28'], []), plain);
+	t.is(await findProof(['10.0.0.0/8'], ['10.1.2.3']), plain);
+	t.regex((await findProof(['198.51.100.7/32'], [])) ?? '', login);
+	t.regex((await findProof(['198.51.100.7/32'], ['192.0.2.7'])) ?? '', login);
+	t.regex((await findProof(['192.0.2.8/32'], ['192.0.2.7'])) ?? '', login);
 });

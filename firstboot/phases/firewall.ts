@@ -1,7 +1,11 @@
 import * as z from 'zod';
+import {admitsSsh} from '../admission.ts';
 import {cidr} from '../links.ts';
-import {planTable} from '../nftables.ts';
-import {own, type Phase} from '../phase.ts';
+import {readPeers} from '../logins.ts';
+import {formatTable, hasTable, planTable, type Table, tablesFolder} from '../nftables.ts';
+import {own, type Phase, type Probe} from '../phase.ts';
+import {readAddresses} from '../reach.ts';
+import {planTrial} from '../trial.ts';
 
 const zoneName = z
 	.string()
@@ -56,6 +60,12 @@ type Allowance = Firewall['allow'][string];
 const formatSet = (items: readonly (string | number)[]) => `{ ${items.join(', ')} }`;
 const formatLinks = (links: readonly string[]) => formatSet(links.map(name => `"${name}"`));
 
+/**
+ * Links that libvirt, K3s and podman make for guests and pods of this machine. Where no zone has them, these programs'
+ * own rules say what passes from them.
+ */
+const guestLinks = ['virbr*', 'cni*', 'flannel*', 'podman*'];
+
 /** The port that a packet goes to. */
 function matchPort({protocol, ports}: Allowance): string {
 	if (!ports) return protocol ? `meta l4proto ${protocol} ` : '';
@@ -84,8 +94,9 @@ function formatMatches({sources}: Allowance, service: string): string[] {
 export function formatFirewall({zones, allow}: Firewall): string {
 	const all = Object.values(zones).flatMap(({links}) => links);
 	const linksOf = (zone: string) => formatLinks(zone === 'any' ? all : (own(zones, zone)?.links ?? []));
+	const allowed = Object.entries(allow).filter(([, {from}]) => from !== 'any' || all.length > 0);
 	const rules = (to: 'machine' | 'zones') =>
-		Object.entries(allow)
+		allowed
 			.filter(([, allowance]) => (allowance.to === 'machine') === (to === 'machine'))
 			.flatMap(([name, allowance]) =>
 				formatMatches(allowance, matchPort(allowance)).map(match => {
@@ -94,7 +105,7 @@ export function formatFirewall({zones, allow}: Firewall): string {
 				}),
 			);
 	// A port of the machine that leads to a pod or container is open like one that leads to a program.
-	const forwarded = Object.entries(allow)
+	const forwarded = allowed
 		.filter(([, {to}]) => to === 'machine')
 		.flatMap(([name, allowance]) =>
 			formatMatches(allowance, matchForwarded(allowance)).map(
@@ -115,21 +126,52 @@ export function formatFirewall({zones, allow}: Firewall): string {
 		...rules('machine'),
 	];
 	const forward = [
-		'type filter hook forward priority filter - 5; policy accept;',
+		'type filter hook forward priority filter - 5; policy drop;',
 		'ct state established,related accept',
 		...Object.keys(zones).map(zone => `iifname ${linksOf(zone)} oifname ${linksOf(zone)} accept`),
 		...rules('zones'),
 		...forwarded,
-		`iifname ${formatLinks(all)} drop`,
+		...(all.length > 0 ? [`iifname ${formatLinks(all)} drop`] : []),
+		`iifname ${formatLinks(guestLinks)} accept`,
 	];
 	const chain = (name: string, lines: readonly string[]) =>
 		`\tchain ${name} {\n${lines.map(line => `\t\t${line}\n`).join('')}\t}\n`;
 	return chain('input', input) + chain('forward', forward);
 }
 
-/** The zones of the machine, loaded as one table and in one transaction. */
+const tableOf = (config: Firewall): Table => ({family: 'inet', name: 'firewall', content: formatFirewall(config)});
+
+/** Whether none of those who are logged in over SSH could do so again; where nobody is, nobody beside the machine. */
+async function shutsOut(config: Firewall, probe: Probe): Promise<boolean> {
+	const peers = await readPeers(probe);
+	const linkTo = async (address: string, [, link] = address.split('%')) => {
+		if (link) return link;
+		const text = await probe.output(['ip', '-json', 'route', 'get', address]);
+		return (JSON.parse(text) as {dev: string}[])[0]?.dev ?? '';
+	};
+	for (const peer of peers) if (admitsSsh(config, await linkTo(peer), peer.replace(/%.*/, ''))) return false;
+	if (peers.length > 0) return true;
+	const links = [...(await readAddresses(probe))].filter(([name]) => name !== 'lo');
+	return !links.some(([name, {subnets}]) => subnets.some(subnet => admitsSsh(config, name, subnet)));
+}
+
+const packages = ['nftables', 'systemd', 'util-linux', 'iproute2', 'coreutils'];
+
+/** Before any link is up for the first time: the table, which nobody can depend on yet. */
+export const firstFirewall: Phase<typeof firewallSchema> = {
+	schema: firewallSchema,
+	packages,
+	plan: async (config, probe) => ((await hasTable(probe, 'firewall')) ? [] : planTable(probe, tableOf(config))),
+};
+
+/** The zones of the machine, loaded as one table and in one transaction. A change of them is on trial. */
 export const firewall: Phase<typeof firewallSchema> = {
 	schema: firewallSchema,
-	packages: ['nftables', 'systemd', 'util-linux'],
-	plan: (config, probe) => planTable(probe, {family: 'inet', name: 'firewall', content: formatFirewall(config)}),
+	packages,
+	async plan(config, probe) {
+		const table = tableOf(config);
+		const steps = await planTable(probe, table);
+		if ((await probe.read(`${tablesFolder}/firewall.nft`)) === formatTable(table)) return steps;
+		return planTrial(probe, {subject: 'firewall', content: table, shutsOut: () => shutsOut(config, probe), steps});
+	},
 };

@@ -1,7 +1,12 @@
+import type * as z from 'zod';
+import {shutsOut} from '../administrators.ts';
 import {planHostKeys} from '../host-keys.ts';
 import {resolveHostname} from '../names.ts';
-import {type Phase, type Probe, planFile, planService, readMounts, type Step} from '../phase.ts';
+import {GivenUp, type Phase, type Probe, planFile, planService, readMounts, type Step} from '../phase.ts';
+import {planTrial} from '../trial.ts';
 import {identitySchema, planUsers} from '../users.ts';
+
+type Identity = z.output<typeof identitySchema>;
 
 async function planHostname(pattern: string | undefined, probe: Probe): Promise<Step[]> {
 	if (pattern === undefined) return []; // a clone's name is its seed's
@@ -36,6 +41,13 @@ async function planTimezone(timezone: string, probe: Probe): Promise<Step[]> {
 	];
 }
 
+/** Who may log in is on trial: a wrong key, or sudo that is gone, shuts everybody out. */
+async function planTrialOfUsers({users}: Identity, probe: Probe): Promise<Step[]> {
+	const steps = await planUsers(users, probe);
+	if (steps.length === 0) return [];
+	return planTrial(probe, {subject: 'identity', content: users, shutsOut: () => shutsOut(users, probe), steps});
+}
+
 /** Name, identifier, host keys, users, locale, time zone. */
 export const identity: Phase<typeof identitySchema> = {
 	schema: identitySchema,
@@ -51,15 +63,20 @@ export const identity: Phase<typeof identitySchema> = {
 		'passwd',
 	],
 	async plan(config, probe) {
-		const steps = [
+		const rest = [
 			...(await planHostname(config.hostname, probe)),
 			...(await planMachineId(probe)),
 			...(await planFile(probe, '/etc/default/locale', `LANG=${config.locale}\n`, `set the locale ${config.locale}`)),
 			...(await planTimezone(config.timezone, probe)),
-			...(await planUsers(config.users, probe)),
 			...(await planHostKeys(probe)),
 			...(await planService(probe, 'ssh.service', 'start the SSH server')),
 		];
+		// Users that were taken back keep nothing else from being done.
+		const users = await planTrialOfUsers(config, probe).catch(error => {
+			if (error instanceof GivenUp && rest.length > 0) return [];
+			throw error;
+		});
+		const steps = [...users, ...rest];
 		if (steps.length === 0) return [];
 		return [...steps, {do: 'run', command: ['sync', '--file-system', '/etc'], why: 'make it durable'}];
 	},

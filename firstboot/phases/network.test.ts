@@ -1,11 +1,12 @@
 import {readFileSync} from 'node:fs';
 import test from 'ava';
-import {findManagement, lastGood, planRestore, rejectedPath, trialPath} from '../arming.ts';
 import {foldersOf} from '../folders.test.machine.ts';
 import {type IpLink, listLinks, networkSchema} from '../links.ts';
+import {findManagement} from '../netdev.ts';
 import {networkFolder} from '../networkd.ts';
-import {listEnabled, listUnits, type Step} from '../phase.ts';
+import {GivenUp, listEnabled, listUnits, type Step} from '../phase.ts';
 import {probeRecord, type RecordedMachine} from '../record.ts';
+import {finishedPath, planRestore, reasonPath, rejectedPath, savedFolder, trialFolder, trialPath} from '../trial.ts';
 import {network} from './network.ts';
 import {link} from './preflight.ts';
 
@@ -28,7 +29,7 @@ const card = (ifname: string, address: string, flags: string[], more = {}): IpLi
 
 /** A machine with these links and files. */
 function machine(links: readonly object[], files: Record<string, string> = {}, commands: Record<string, unknown> = {}) {
-	const found = Object.keys(files).filter(path => path.startsWith(networkFolder) || path.startsWith(lastGood));
+	const found = Object.keys(files).filter(path => path.startsWith(networkFolder) || path.startsWith(trialFolder));
 	return probeRecord({
 		commands: {
 			...blank.commands,
@@ -48,13 +49,20 @@ const inForce = [
 ];
 const {[trialPath]: _, ...configured} = files;
 const links = Object.entries(files).filter(([path]) => path.endsWith('.link'));
-const written = {...configured, [archive]: `070701 ${links.map(([path, content]) => `${path}\0${content}`).join('')}`};
+const written = {
+	...configured,
+	[finishedPath]: '',
+	[archive]: `070701 ${links.map(([path, content]) => `${path}\0${content}`).join('')}`,
+};
 const running = {
 	[listUnits.join(' ')]: 'systemd-networkd.service loaded active running Network Configuration\n',
 	[listEnabled.join(' ')]: 'systemd-networkd.service\n',
 	'ip -json address show': [
-		{ifname: 'br0', flags: ['UP', 'LOWER_UP'], addr_info: [{family: 'inet', local: '192.0.2.9', scope: 'global'}]},
+		{ifname: 'br0', flags: ['UP', 'LOWER_UP'], addr_info: [{local: '192.0.2.9', prefixlen: 24, scope: 'global'}]},
 	],
+	'ip -json -4 route show default dev br0': [{gateway: '192.0.2.1'}],
+	'ip -json neighbour show dev br0': [{dst: '192.0.2.1', lladdr: mac}],
+	'arping -q -f -c 3 -w 3 -I br0 192.0.2.1': '',
 };
 
 test('the bridge keeps VLANs apart and has the MAC address of its uplink', t => {
@@ -88,11 +96,11 @@ test('the link that the machine is reached over is told by its files', t => {
 	t.is(findManagement(new Map()), undefined);
 });
 
-test('a machine that nobody reaches yet is not armed', async t => {
+test('a machine that nobody reaches yet is not on trial', async t => {
 	const steps = whys(await network.plan(config, machine([enp1s0])));
 	t.true(steps.includes('name enp1s0 (52:54:00:62:75:01) mgmt'));
 	t.is(steps.at(-1), 'let GRUB load it');
-	t.false(steps.some(why => /timer/.test(why)));
+	t.false(steps.some(why => /timer|prove/.test(why)));
 });
 
 test('a machine whose links are in force needs nothing', async t => {
@@ -100,7 +108,7 @@ test('a machine whose links are in force needs nothing', async t => {
 });
 
 test('an initramfs without the names of the links gets them', async t => {
-	const steps = await network.plan(config, machine(inForce, configured, running));
+	const steps = await network.plan(config, machine(inForce, {...configured, [finishedPath]: ''}, running));
 	t.is(whys(steps)[0], 'put the names of the links into the initramfs');
 	const more = {...written, [archive]: `${written[archive]}10-bringup-old.link`};
 	t.is((await network.plan(config, machine(inForce, more, running))).length, 3);
@@ -111,72 +119,85 @@ const other = networkSchema.parse({...config, vlans: {iot: {...config.vlans['iot
 test('a change on a machine that is reached is on trial: saved and armed first, proven last', async t => {
 	const steps = await network.plan(other, machine(inForce, written, running));
 	t.deepEqual(whys(steps), [
-		'remember which network is on trial',
-		'make room for the network that is in force',
 		'remove what an earlier try left',
+		'remember which network is on trial',
+		'make room for what is saved',
+		'have a folder of the network',
 		'save the network that is in force',
 		'make it durable',
 		'take it as the last good one',
-		'let a timer bring the last good network back, unless the new one proves itself',
+		'let a timer bring it back, unless the new network proves itself',
 		'write /etc/systemd/network/30-bringup-br0.network',
 		'write /etc/systemd/network/20-bringup-iot.netdev',
 		'remove iot',
 		'let networkd make the links anew',
 		'wait until every link is there',
+		'give the proof all of the time',
 		'prove that the machine is still reachable',
-		'make it durable',
-		'remove the network before the last',
-		'keep the new network',
+		'remove what an earlier try left',
+		'keep the new network, where it was not taken back meanwhile',
 		'stop the timer',
+		'forget what was before',
 		'end the trial',
 	]);
+});
+
+test('a machine that nobody could reach before the change has nobody to lose, and keeps it', async t => {
+	const cut = {...running, 'ip -json address show': [{ifname: 'br0', flags: ['UP'], addr_info: []}]};
+	const steps = whys(await network.plan(other, machine(inForce, written, cut)));
+	t.false(steps.some(why => /timer|prove/.test(why)));
+	t.is(steps.at(-1), 'end the trial');
 });
 
 const saved = Object.fromEntries(
-	Object.entries(written).map(([path, content]) => [path.replace(networkFolder, lastGood), content]),
+	Object.entries(written)
+		.filter(([path]) => path.startsWith(networkFolder))
+		.map(([path, content]) => [`${savedFolder}${path}`, content]),
 );
 const changed = writes(await network.plan(other, machine(inForce, written, running)));
+const tried: Record<string, string> = {...written, ...changed, ...saved};
+const moment = {at: '2026-11-21T06:00:00Z', links: ['br0', 'iot'], running: true, proven: true};
 
-test('killed in the middle, it goes on without saving the half network as the good one', async t => {
-	const half = {...written, ...saved, [trialPath]: 'x', [`${networkFolder}/20-bringup-iot.netdev`]: 'half'};
-	const steps = whys(await network.plan(other, machine(inForce, half, running)));
-	t.false(steps.includes('save the network that is in force'));
-	t.true(steps.includes('prove that the machine is still reachable'));
+test('begun and not ended, a change is put back before anything else is planned', async t => {
+	await t.throwsAsync(network.plan(other, machine(inForce, tried, running)), {
+		message: /did not come to its end[\s\S]*systemctl restart bringup/,
+	});
 });
 
 test('a network that lost the machine is taken back, with the reason, and not tried again', async t => {
-	const tried = {...written, ...changed, ...saved, [trialPath]: changed[trialPath] ?? ''};
-	const verdict = {reason: 'no gateway answers', at: '2026-11-21T06:00:00Z', links: ['br0', 'iot'], running: true};
-	const steps = await planRestore(machine(inForce, tried, running), verdict);
-	t.deepEqual(whys(steps), [
-		'give the change up: no gateway answers',
-		'put the last good network back',
+	const plan = await planRestore(machine(inForce, {...tried, [reasonPath]: 'no gateway answers'}, running), moment);
+	t.deepEqual(whys(plan?.files ?? []), [
+		'take the change back',
+		'put /etc/systemd/network back',
+		'make /etc/systemd/network durable',
 		'make it durable',
-		'remove iot',
-		'let networkd make the links anew',
-		'remove the network before the last',
-		'keep what was saved as the one before',
-		'end the trial',
 	]);
-	const rejected = writes(steps)[rejectedPath] ?? '';
-	const again = network.plan(other, machine(inForce, {...written, [rejectedPath]: rejected}, running));
-	await t.throwsAsync(again, {
-		message: /was tried at 2026-11-21T06:00:00Z and taken back: no gateway answers[\s\S]*rm .*rejected\.json/,
-	});
-	t.deepEqual(await network.plan(config, machine(inForce, {...written, [rejectedPath]: rejected}, running)), []);
+	t.deepEqual(whys(plan?.effects ?? []), ['remove iot', 'let networkd make the links anew']);
+	t.deepEqual(whys(plan?.record ?? []), ['give the change up: no gateway answers']);
+	t.false(
+		[...(plan?.files ?? []), ...(plan?.effects ?? [])].some(step => step.do === 'write'),
+		'a disk may be full',
+	);
+	const rejected = writes(plan?.record ?? [])[rejectedPath('network')] ?? '';
+	const after = {...written, [rejectedPath('network')]: rejected};
+	const error = await t.throwsAsync(network.plan(other, machine(inForce, after, running)), {instanceOf: GivenUp});
+	t.regex(error.message, /was tried at 2026-11-21T06:00:00Z and taken back: no gateway answers[\s\S]*rm .*rejected/);
+	t.deepEqual(await network.plan(config, machine(inForce, after, running)), []);
 });
 
 test('after a power cut the last good network comes back, and the change may be tried again', async t => {
-	const cut = {...written, ...changed, ...saved};
-	const verdict = {reason: undefined, at: '2026-11-21T06:00:00Z', links: ['enp1s0'], running: false};
-	const steps = await planRestore(machine([enp1s0], cut), verdict);
-	t.deepEqual(whys(steps), [
-		'put the last good network back',
-		'make it durable',
-		'remove the network before the last',
-		'keep what was saved as the one before',
-		'end the trial',
-	]);
+	const {[trialPath]: _, ...cut} = tried;
+	const plan = await planRestore(machine([enp1s0], cut), {...moment, links: ['enp1s0'], running: false});
+	t.true(whys(plan?.files ?? []).includes('put /etc/systemd/network back'));
+	t.deepEqual([...(plan?.effects ?? []), ...(plan?.record ?? [])], []);
+});
+
+test('what could not be asked, and what had no time, is no verdict', async t => {
+	const unknown = await planRestore(machine(inForce, {...tried, [reasonPath]: ''}, running), moment);
+	t.deepEqual(unknown?.record, []);
+	const killed = {...tried, [reasonPath]: 'br0 has no address'};
+	const begun = await planRestore(machine(inForce, killed, running), {...moment, proven: false});
+	t.deepEqual(begun?.record, []);
 });
 
 test('of several wired links the only one with a cable is taken, when they are up', async t => {

@@ -1,20 +1,8 @@
-import {createHash} from 'node:crypto';
-import {
-	finishedPath,
-	lastGood,
-	listChangedLinks,
-	planArm,
-	planDisarm,
-	planNetdev,
-	type Rejected,
-	readNetworkFiles,
-	rejectedPath,
-	restartNetworkd,
-	trialPath,
-} from '../arming.ts';
 import {chooseLinks, type IpLink, type Link, type Network, networkSchema, readIpLinks} from '../links.ts';
+import {listChangedLinks, planNetdev, readNetworkFiles, restartNetworkd} from '../netdev.ts';
 import {formatNetwork, isVlanAware, networkFolder} from '../networkd.ts';
 import {type Phase, type Probe, planFile, planService, type Step} from '../phase.ts';
+import {finishedPath, planTrial, readTrial} from '../trial.ts';
 
 type Files = ReadonlyMap<string, string>;
 
@@ -100,21 +88,6 @@ function planWait(network: Network): Step {
 	return {do: 'wait', until: [...until], seconds: 30, why: 'wait until every link is there'};
 }
 
-async function readRejected(probe: Probe): Promise<Rejected | undefined> {
-	const text = await probe.read(rejectedPath);
-	return text === undefined ? undefined : (JSON.parse(text) as Rejected);
-}
-
-function refuseAgain({at, reason}: Rejected): Error {
-	return new Error(
-		[
-			`this network was tried at ${at} and taken back: ${reason}`,
-			'the last good network is in force. Change the section network,',
-			`or mend what is outside the machine and let it be tried again: rm ${rejectedPath} && systemctl restart bringup`,
-		].join('\n'),
-	);
-}
-
 /** A piece of initramfs that GRUB loads before Debian's own, at every kernel (/etc/default/grub): made in no time, and never stale. */
 const initramfs = '/boot/bringup-links.img';
 
@@ -153,32 +126,28 @@ export const network: Phase<typeof networkSchema> = {
 		const links = await readIpLinks(probe);
 		const files = planFiles(wanted, found);
 		const renames = planRenames(config, chosen);
-		const saved = (await readNetworkFiles(probe, lastGood)) !== undefined;
-		const underWay = saved || (await probe.read(trialPath)) !== undefined;
+		const underWay = (await readTrial(probe))?.subject === 'network';
+		const finished = await planFile(probe, finishedPath, '', 'note that the network was set up');
 		if (files.length === 0 && renames.length === 0 && !underWay && isInForce(config, links)) {
 			const start = await planService(probe, 'systemd-networkd.service', 'start networkd');
-			return [...start, ...(await planInitramfs(probe, wanted))];
+			return [...start, ...finished, ...(await planInitramfs(probe, wanted))];
 		}
-		const digest = createHash('sha256')
-			.update(JSON.stringify([...wanted]))
-			.digest('hex');
-		const rejected = await readRejected(probe);
-		if (rejected?.digest === digest && !underWay) throw refuseAgain(rejected);
-		const armed = saved || (await probe.read(finishedPath)) !== undefined;
 		const there = links.map(({ifname}) => ifname);
 		const changed = listChangedLinks(found, wanted).filter(([link]) => there.includes(link));
-		return [
-			{do: 'write', path: trialPath, content: digest, mode: 0o644, why: 'remember which network is on trial'},
-			...(armed ? planArm(saved) : []),
+		const steps = [
 			...files,
 			...changed.flatMap(([link, content]) => planNetdev(link, content)),
 			...renames,
 			await planNetworkd(probe, changed.length > 0 || files.length === 0),
 			planWait(config),
-			...(armed ? planDisarm() : []),
-			...(await planFile(probe, finishedPath, '', 'note that the network was set up')),
-			{do: 'run', command: ['rm', '--force', trialPath], why: 'end the trial'},
-			...(await planInitramfs(probe, wanted)),
 		];
+		const change = {
+			subject: 'network',
+			content: [...wanted],
+			shutsOut: async () => false,
+			controller: config.controller,
+			steps,
+		} as const;
+		return [...(await planTrial(probe, change)), ...finished, ...(await planInitramfs(probe, wanted))];
 	},
 };

@@ -7,6 +7,7 @@ import type {Probe, Step} from '../phase.ts';
 import {probeRecord, type RecordedMachine} from '../record.ts';
 import {recoveryPath} from '../recovery.ts';
 import {machineSchema, planSequence, sequences} from '../sequence.ts';
+import {finishedPath} from '../trial.ts';
 import {identitySchema} from '../users.ts';
 import {identity} from './identity.ts';
 import {network} from './network.ts';
@@ -31,6 +32,8 @@ const {identity: own, network: ownNetwork} = JSON.parse(provisioned.files['/etc/
 const person = identitySchema.parse(own);
 const whole = networkSchema.parse(ownNetwork);
 const net = networkSchema.parse({...ownNetwork, links: {mgmt: {}}, bridges: {}, vlans: {}});
+/** Before its first boot has come to its end. */
+const unfinished = {[finishedPath]: undefined};
 const whys = (steps: readonly Step[]) => steps.map(({why}) => why);
 
 test('a machine recorded after its first boot needs nothing, in any phase', async t => {
@@ -56,7 +59,7 @@ test('a power cut inside useradd: the account is completed', async t => {
 		machine(
 			provisioned,
 			{},
-			{'/home/': '', '/etc/shadow': 'root:*:1::::::\n', '/etc/group': 'root:x:0:\nsudo:x:27:\n'},
+			{...unfinished, '/home/': '', '/etc/shadow': 'root:*:1::::::\n', '/etc/group': 'root:x:0:\nsudo:x:27:\n'},
 		),
 	);
 	t.deepEqual(whys(steps).slice(0, 3), [
@@ -75,7 +78,10 @@ test('a password goes to the program by standard input, as a hash, and into no t
 	const hash = '$y$j9T$abcdefgh$0123456789012345678901234567890123456789012';
 	const [user] = person.users;
 	const config = {...person, users: [{...user, password: {secret: {env: 'ADMIN'}}}]} as typeof person;
-	const steps = await identity.plan(config, machine(provisioned, {}, {'/etc/bringup/secrets/env-ADMIN': `${hash}\n`}));
+	const steps = await identity.plan(
+		config,
+		machine(provisioned, {}, {...unfinished, '/etc/bringup/secrets/env-ADMIN': `${hash}\n`}),
+	);
 	const step = steps.find(step => step.do === 'run' && step.command[0] === 'chpasswd');
 	t.is(step?.do === 'run' ? step.stdin : '', `admin:${hash}\n`);
 	t.false(JSON.stringify(steps.map(step => ({...step, stdin: undefined}))).includes(hash));

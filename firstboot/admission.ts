@@ -1,0 +1,35 @@
+import {isIPv6} from 'node:net';
+import {own} from './phase.ts';
+import type {Firewall} from './phases/firewall.ts';
+import {splitCidr, subnetHolds} from './subnets.ts';
+
+/** Whether a name in a zone is that of the link. */
+export const covers = (name: string, link: string) =>
+	name.endsWith('*') ? link.startsWith(name.slice(0, -1)) : name === link;
+
+/** Whether two subnets have an address in common. */
+const overlap = (one: string, other: string) =>
+	subnetHolds(one, splitCidr(other).address) || subnetHolds(other, splitCidr(one).address);
+
+/** The rules that let SSH in over a link. */
+export function listSshRules({zones, allow}: Firewall, link: string): Firewall['allow'][string][] {
+	const inside = (zone: string) => (own(zones, zone)?.links ?? []).some(name => covers(name, link));
+	return Object.values(allow).filter(({from, to, protocol, ports}) => {
+		const holds = ports?.some(port => {
+			const [first, last] = String(port).split('-').map(Number);
+			return 22 >= (first ?? 0) && 22 <= (last ?? first ?? 0);
+		});
+		return (
+			to === 'machine' &&
+			(from === 'any' ? Object.keys(zones).some(inside) : inside(from)) &&
+			protocol !== 'udp' &&
+			(ports === undefined || holds)
+		);
+	});
+}
+
+/** Whether SSH gets in over a link from an address, or from some part of a subnet. */
+export function admitsSsh(firewall: Firewall, link: string, from: string): boolean {
+	const subnet = from.includes('/') ? from : `${from}/${isIPv6(from) ? 128 : 32}`;
+	return listSshRules(firewall, link).some(({sources}) => sources?.some(source => overlap(source, subnet)) ?? true);
+}
