@@ -11,7 +11,20 @@ const from = {asset: {file: 'golden.qcow2', sha256}};
 const folder = '/srv/vms';
 const gib = 2 ** 30;
 const disk = {pool: 'images', size: '8G'};
-const volumes = 'lvs --reportformat json --units b --nosuffix --options vg_name,lv_name,lv_size,vg_extent_size';
+const volumes =
+	'lvs --reportformat json --units b --nosuffix --options vg_name,lv_name,lv_size,vg_extent_size,lv_layout';
+
+const segments = 'pvs --segments --reportformat json --options vg_name,pv_name,pv_attr,pvseg_start,pvseg_size,segtype';
+const segment = (pv_name: string, pvseg_start: string, pvseg_size: string, segtype = 'free', pv_attr = 'a--') => {
+	return {vg_name: 'vg0', pv_name, pv_attr, pvseg_start, pvseg_size, segtype};
+};
+const free = [
+	{...segment('/dev/sdz1', '0', '999'), vg_name: 'other'},
+	segment('/dev/sdb1', '0', '128', 'linear'),
+	segment('/dev/sdb1', '128', '100'),
+	segment('/dev/sdx1', '0', '999', 'free', 'u--'),
+	segment('/dev/sdc1', '0', '64'),
+];
 
 /** The first bytes of a qcow2 file. */
 const header = (bytes: number) =>
@@ -22,11 +35,12 @@ interface Found {
 	logical?: Record<string, number>;
 	zvols?: Record<string, number>;
 	running?: boolean;
+	layout?: string;
 }
 
 async function plan(
 	disks: object[],
-	{files = {}, logical = {}, zvols = {}, running = false}: Found = {},
+	{files = {}, logical = {}, zvols = {}, running = false, layout = 'linear'}: Found = {},
 ): Promise<Step[]> {
 	const domains = placeDomains(
 		virtualizationSchema.parse({
@@ -36,11 +50,12 @@ async function plan(
 		'0'.repeat(32),
 	);
 	const lv = Object.entries(logical).map(([lv_name, bytes]) => {
-		return {vg_name: 'vg0', lv_name, lv_size: String(bytes), vg_extent_size: '4194304'};
+		return {vg_name: 'vg0', lv_name, lv_size: String(bytes), vg_extent_size: '4194304', lv_layout: layout};
 	});
 	const probe = probeRecord({
 		commands: {
 			[volumes]: {report: [{lv}]},
+			[segments]: {report: [{pvseg: free}]},
 			'zfs list -H -p -t volume -o name,volsize,volblocksize': Object.entries(zvols)
 				.map(([name, bytes]) => `tank/vms/${name}\t${bytes}\t16384\n`)
 				.join(''),
@@ -122,10 +137,24 @@ test('a logical volume without an image is empty: what a deleted one had there i
 
 test('a logical volume may be larger by part of an extent; it grows, and never shrinks', async t => {
 	t.deepEqual(await plan([fast], {logical: {'one-0': gib + 4194303}}), []);
-	t.deepEqual(lines(await plan([fast], {logical: {'one-0': gib / 2}, running: true})), [
+	const ranges = '/dev/sdb1:128-227 /dev/sdc1:0-27';
+	const grow = [
+		`lvcreate --yes --zero n --wipesignatures n --extents 128 --name one-0.new vg0 ${ranges}`,
+		'blkdiscard --zeroout /dev/vg0/one-0.new',
+		'sync /dev/vg0/one-0.new',
+		'lvremove --yes vg0/one-0.new',
+		`lvextend /dev/vg0/one-0 ${ranges}`,
+	];
+	const tell = 'virsh blockresize one /dev/vg0/one-0 1073741824b';
+	t.deepEqual(lines(await plan([fast], {logical: {'one-0': gib / 2}, running: true})), [...grow, tell]);
+	const cut = {'one-0': gib / 2, 'one-0.new': gib / 2};
+	t.deepEqual(lines(await plan([fast], {logical: cut})), ['lvremove --yes vg0/one-0.new', ...grow]);
+	t.deepEqual(lines(await plan([fast], {logical: {'one-0': gib / 2}, layout: 'thin,sparse'})), [
 		'lvextend --size 1073741824b /dev/vg0/one-0',
-		'virsh blockresize one /dev/vg0/one-0 1073741824b',
 	]);
+	await t.throwsAsync(plan([{...fast, size: '2G'}], {logical: {'one-0': gib / 2}}), {
+		message: /vg0 has 220 free extents too few/,
+	});
 	await t.throwsAsync(plan([fast], {logical: {'one-0': 2 * gib}}), {message: /has 2G and the profile says 1G/});
 });
 

@@ -1,4 +1,5 @@
 import {type Asset, assetPath} from './assets.ts';
+import {planCleanGrowth} from './logical-growth.ts';
 import type {Command, Probe, Step} from './phase.ts';
 import {formatBytes} from './sizing.ts';
 import type {PlacedDomain, Volume} from './virtualization.ts';
@@ -6,35 +7,48 @@ import type {PlacedDomain, Volume} from './virtualization.ts';
 type FileVolume = Extract<Volume, {kind: 'file'}>;
 type BlockVolume = Extract<Volume, {kind: 'block'}>;
 
+/** A volume of LVM or ZFS: its bytes, the step in which such volumes grow, and whether it is a plain logical one. */
+interface Block {
+	bytes: number;
+	extent: number;
+	plain: boolean;
+}
+
 /** What stands where disks of domains may lie. */
 export interface Storage {
 	/** Every path in the folders that were asked for, and these. */
 	paths: ReadonlySet<string>;
-	/** By path of the volume, its bytes and the step in which such volumes grow. */
-	blocks: ReadonlyMap<string, {bytes: number; extent: number}>;
+	/** By path of the volume. */
+	blocks: ReadonlyMap<string, Block>;
 }
 
 type Blocks = Storage['blocks'];
 
-async function readLogical(probe: Probe): Promise<[string, {bytes: number; extent: number}][]> {
+async function readLogical(probe: Probe): Promise<[string, Block][]> {
 	const options = ['--reportformat', 'json', '--units', 'b', '--nosuffix'] as const;
-	const output = await probe.output(['lvs', ...options, '--options', 'vg_name,lv_name,lv_size,vg_extent_size']);
+	const output = await probe.output([
+		'lvs',
+		...options,
+		'--options',
+		'vg_name,lv_name,lv_size,vg_extent_size,lv_layout',
+	]);
 	const {report} = JSON.parse(output) as {report: {lv: Record<string, string>[]}[]};
 	return report
 		.flatMap(({lv}) => lv)
-		.map(({vg_name, lv_name, lv_size, vg_extent_size}) => {
-			return [`/dev/${vg_name}/${lv_name}`, {bytes: Number(lv_size), extent: Number(vg_extent_size)}];
+		.map(({vg_name, lv_name, lv_size, vg_extent_size, lv_layout}) => {
+			const block = {bytes: Number(lv_size), extent: Number(vg_extent_size), plain: lv_layout === 'linear'};
+			return [`/dev/${vg_name}/${lv_name}`, block];
 		});
 }
 
-async function readZvols(probe: Probe): Promise<[string, {bytes: number; extent: number}][]> {
+async function readZvols(probe: Probe): Promise<[string, Block][]> {
 	const output = await probe.output(['zfs', 'list', '-H', '-p', '-t', 'volume', '-o', 'name,volsize,volblocksize']);
 	return output
 		.split('\n')
 		.filter(Boolean)
 		.map(line => {
 			const [name, bytes, extent] = line.split('\t');
-			return [`/dev/zvol/${name}`, {bytes: Number(bytes), extent: Number(extent)}];
+			return [`/dev/zvol/${name}`, {bytes: Number(bytes), extent: Number(extent), plain: false}];
 		});
 }
 
@@ -169,7 +183,13 @@ function planBlock(volume: BlockVolume, {blocks}: Storage): Step[] {
 	];
 }
 
-function planGrowth(domain: PlacedDomain, volume: Volume, running: boolean): Step[] {
+async function planGrowth(
+	domain: PlacedDomain,
+	volume: Volume,
+	{blocks}: Storage,
+	running: boolean,
+	probe: Probe,
+): Promise<Step[]> {
 	const {path, bytes} = volume;
 	const why = `grow ${path} to ${formatBytes(bytes)}`;
 	const tell = {
@@ -177,11 +197,21 @@ function planGrowth(domain: PlacedDomain, volume: Volume, running: boolean): Ste
 		command: ['virsh', 'blockresize', domain.name, path, `${bytes}b`],
 		why: running && volume.kind === 'block' ? `tell ${domain.name} its new size` : why,
 	} as const;
-	if (volume.kind === 'block') {
-		const grow = {do: 'run', command: listCommands(volume).grow, why} as const;
-		return running ? [grow, tell] : [grow];
-	}
-	return [running ? tell : {do: 'run', command: ['qemu-img', 'resize', '-f', 'qcow2', path, String(bytes)], why}];
+	if (volume.kind === 'file')
+		return [running ? tell : {do: 'run', command: ['qemu-img', 'resize', '-f', 'qcow2', path, String(bytes)], why}];
+	const commands = listCommands(volume);
+	const block = blocks.get(path);
+	const cleared = block?.plain ? await planCleanGrowth(volume, block, why, probe) : undefined;
+	const unfinished: Step = {
+		do: 'run',
+		command: commands.remove,
+		why: `remove ${temporary(path)}, which was never finished`,
+	};
+	return [
+		...(blocks.has(temporary(path)) ? [unfinished] : []),
+		...(cleared ?? [{do: 'run', command: commands.grow, why} as const]),
+		...(running ? [tell] : []),
+	];
 }
 
 async function planVolume(
@@ -201,7 +231,7 @@ async function planVolume(
 		throw new Error(
 			`${path} has ${formatBytes(found)} and the profile says ${formatBytes(bytes)}: a disk is never made smaller. Give virtualization.domains.${domain.name}.disks that size; or move what is on it, and remove it`,
 		);
-	return found < bytes ? planGrowth(domain, volume, running) : [];
+	return found < bytes ? planGrowth(domain, volume, storage, running, probe) : [];
 }
 
 /** The golden images that disks still have to be made from. */

@@ -23,7 +23,9 @@ const define = (...sources: string[]) =>
 
 /** What is said of a domain of these disks and this definition, where these files and volumes are. */
 async function check(disks: object[], definition: string | undefined, ...there: string[]): Promise<string> {
-	const blocks = there.filter(one => one.startsWith('/dev/')).map(one => [one, {bytes: 1, extent: 1}] as const);
+	const blocks = there
+		.filter(one => one.startsWith('/dev/'))
+		.map(one => [one, {bytes: 1, extent: 1, plain: true}] as const);
 	const storage = {paths: new Set(there.filter(one => one.startsWith(folder))), blocks: new Map(blocks)};
 	const probe = probeRecord({commands: {}, files: foldersOf(there)});
 	return checkDisks(place(...disks), definition, storage, probe).then(

@@ -96,6 +96,7 @@ delete machine.kubernetes.registries;
 delete machine.containers.users.apps.secrets.motto;
 delete machine.containers.users.apps.units['site.kube'];
 delete machine.virtualization.domains.secure;
+machine.virtualization.domains.legacy.disks[0].size = '96M';
 writeFileSync(path, JSON.stringify(machine));
 `;
 
@@ -117,12 +118,10 @@ test.serial(
 		await machine.waitFor(/virtualization.*: shut down secure, which is not in the profile/, 300, failure);
 		await ask('sudo', 'virsh', 'destroy', 'secure');
 		await machine.waitFor(/bringup: provision done.*/, 600, failure);
-		t.is(
-			await ask('sudo', 'ls', '/etc/rancher/k3s').then(
-				list => list.split('\n').filter(name => name === 'registries.yaml').length,
-			),
-			0,
-		);
+		const size = 96 * 2 ** 20;
+		t.is((await ask('sudo', 'blockdev', '--getsize64', '/dev/vg0/legacy-0')).trim(), String(size));
+		t.is(await ask('sudo', 'cmp', `--bytes=${size}`, '/dev/vg0/legacy-0', '/dev/zero'), '');
+		t.notRegex(await ask('sudo', 'ls', '/etc/rancher/k3s'), /registries/);
 		const podman = ['sudo', 'runuser', '-u', 'apps', '--', 'env', 'XDG_RUNTIME_DIR=/run/user/2000', 'podman'];
 		t.notRegex(await ask(...podman, 'secret', 'ls', '--format', '{{.Name}}'), /motto/);
 		t.notRegex(await ask(...podman, 'ps', '--format', '{{.Names}}'), /site-web/);
