@@ -16,6 +16,10 @@ fail() {
 	exit 1
 }
 
+# The programs of the image are run while it is made.
+machine=$(uname -m)
+[ "$machine" = x86_64 ] || fail "bringup makes media for amd64, on amd64 alone; this workstation is $machine. Use an amd64 one, or a virtual machine with that processor"
+
 # One row a need: goal, the file that proves it is there (a program's name, or a path), its Debian package, the reason.
 needs() {
 	cat <<'ROWS'

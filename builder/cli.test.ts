@@ -33,7 +33,9 @@ test('help is on standard output and no failure, for the whole and for each comm
 });
 
 test('an unknown command and an unknown option are the words of the user: exit 2', async t => {
-	t.like(await bringup(['bake']), {code: 2});
+	const unknown = await bringup(['bake-anew']);
+	t.is(unknown.code, 2);
+	t.regex(unknown.text, /there is no command bake-anew/);
 	const {code, text} = await bringup(['check', '--profil', 'node']);
 	t.is(code, 2);
 	t.regex(text, /error: Unknown option '--profil'/);

@@ -5,6 +5,7 @@ import {boot} from './commands/boot.ts';
 import {buildIsoCommand} from './commands/build-iso.ts';
 import {buildPxeCommand} from './commands/build-pxe.ts';
 import {check} from './commands/check.ts';
+import {clean} from './commands/clean.ts';
 import type {CliCommand} from './commands/command.ts';
 import {lock} from './commands/lock.ts';
 import {lockInstaller} from './commands/lock-installer.ts';
@@ -31,6 +32,7 @@ const commands: Readonly<Record<string, CliCommand>> = {
 	'verify-artefact': verify,
 	seed,
 	boot,
+	clean,
 	schema,
 };
 

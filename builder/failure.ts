@@ -1,4 +1,7 @@
+import {FullDiskError, isFullDisk} from './folder.ts';
+
 import {maskUrls, printable} from './printable.ts';
+
 import {ProfileError} from './profile/faults.ts';
 import {ProgramError, UsageError, UserError} from './run.ts';
 
@@ -23,22 +26,28 @@ const systemErrors: Record<string, string> = {
 
 function formatProgramError({message, command, output, log}: ProgramError): string {
 	const tail = output.trimEnd().split('\n').slice(-12);
-	const full = /No space left on device|exceeds free space on media/.test(output)
-		? ['the disk is full: free some space, or choose other places with --out and --cache']
-		: [];
 	return [
 		`error: ${message}`,
 		`  ${command.join(' ')}`,
 		...tail.map(line => `  ${line}`),
-		...full,
 		...(log ? [`  full log: ${log}`] : []),
 	].join('\n');
 }
 
+/** What can be done about a full disk; a program that has cleaned up behind itself leaves open which. */
+const places =
+	'artefacts and their parts are made where --out says, downloads and bases are kept where --cache says, and root file systems are put together where TMPDIR says';
+
 /** What to print for an error, without the passwords of URLs, and the exit code: 2 the user's file or words, 1 what failed outside, 70 our bug. */
 export function explain(error: unknown): [text: string, code: number] {
-	const [text, code] = tell(error);
-	return [printable(maskUrls(text)), code]; // an error may hold what a server or a machine said
+	const [text, code] = tell(error instanceof FullDiskError ? error.cause : error);
+	const full =
+		error instanceof FullDiskError
+			? `\n${error.folder} is full: free some of it, or choose another place (${places})`
+			: isFullDisk(error)
+				? `\na disk is full: free some of it, or choose another place (${places})`
+				: '';
+	return [printable(maskUrls(`${text}${full}`)), code]; // an error may hold what a server or a machine said
 }
 
 function tell(error: unknown): [text: string, code: number] {

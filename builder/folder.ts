@@ -1,6 +1,6 @@
 import {createHash, randomBytes} from 'node:crypto';
 import {readFileSync, readlinkSync, renameSync} from 'node:fs';
-import {lstat, mkdir, mkdtemp, open, readdir, rm} from 'node:fs/promises';
+import {lstat, mkdir, mkdtemp, open, readdir, rm, statfs, utimes} from 'node:fs/promises';
 import {dirname, join} from 'node:path';
 
 const isAlive = (pid: number) => {
@@ -23,7 +23,7 @@ export const world = createHash('sha256')
 const abandoned = 24 * 3600 * 1000;
 
 /** Removes what a process of this user that was killed outright has left; by the exact form of the names below, and nothing else. */
-async function removeAbandoned(folder: string): Promise<void> {
+export async function removeAbandoned(folder: string): Promise<void> {
 	for (const name of await readdir(folder).catch(() => [])) {
 		const [, where, pid] = /^\.bringup-([0-9a-f]{8})-(\d+)-[A-Za-z0-9]{6,12}$/.exec(name) ?? [];
 		if (pid === undefined || (where === world && isAlive(Number(pid)))) continue;
@@ -42,11 +42,43 @@ export async function makeFolder(parent: string): Promise<string> {
 	return mkdtemp(join(parent, `.bringup-${world}-${process.pid}-`));
 }
 
-/** Runs with a new empty folder and removes it after, however it ends. */
+/** A disk that was full when something failed: which folder is on it; the cause is what failed. */
+export class FullDiskError extends Error {
+	readonly folder: string;
+
+	constructor(folder: string, options: ErrorOptions) {
+		super(`${folder} is full`, options);
+		this.folder = folder;
+	}
+}
+
+/** Fewer bytes than this, and a disk is full: a program may have removed some of what it wrote when it failed. */
+const almostNothing = 64 * 2 ** 20;
+
+/** Whether an error is of a disk without room, by its code or by the last words of a program. */
+export function isFullDisk(error: unknown): boolean {
+	const {code, output} = error as {code?: unknown; output?: unknown};
+	return (
+		['ENOSPC', 'EDQUOT'].includes(String(code)) ||
+		/No space left on device|Disk quota exceeded|exceeds free space on media/.test(String(output ?? ''))
+	);
+}
+
+/** Names the folder where an error is of its disk. What is in it is still there: removed, it would leave room. */
+async function explainFull(error: unknown, folder: string): Promise<unknown> {
+	if (error instanceof FullDiskError || !isFullDisk(error)) return error;
+	const found = await statfs(folder).catch(() => undefined);
+	const isFull = found && (found.bavail * found.bsize < almostNothing || (found.files > 0 && found.ffree < 100));
+	return isFull ? new FullDiskError(dirname(folder), {cause: error}) : error;
+}
+
+/** Runs with a new empty folder and removes it after, however it ends. Throws a FullDiskError where its disk is what failed. */
 export async function withFolder<T>(parent: string, use: (folder: string) => Promise<T>): Promise<T> {
 	const folder = await makeFolder(parent);
 	try {
 		return await use(folder);
+	} catch (error) {
+		throw await explainFull(error, folder);
 	} finally {
 		// A failure to clean up must not hide what went wrong; the next run cleans up too.
 		await rm(folder, {recursive: true, force: true}).catch(() => {});
@@ -90,4 +122,10 @@ export function parseJson<T>(text: string): T | undefined {
 	} catch {
 		return undefined;
 	}
+}
+
+/** Notes that a file or a folder of a cache was used now (in its ctime), so that it is not cleaned away. It may be somebody else's. */
+export async function touch(path: string): Promise<void> {
+	const {mtime} = await lstat(path);
+	await utimes(path, new Date(), mtime).catch(() => {});
 }

@@ -48,7 +48,7 @@ const arrows: Record<string, RegExp> = {
 	'builder/serve': /^builder\/((build|profile)\/.*|(run|folder|printable)\.ts)$/,
 	'builder/workstation.ts': /^builder\/((run|folder)\.ts|profile\/.*)$|^firstboot\/facts\/keys\.ts$/,
 	'builder/progress.ts': /^builder\/(run|printable)\.ts$/,
-	'builder/failure.ts': /^builder\/(run|printable|profile\/faults)\.ts$/,
+	'builder/failure.ts': /^builder\/(run|folder|printable|profile\/faults)\.ts$/,
 	'builder/printable.test.ts': /^builder\/(failure|printable|progress|run|serve\/board)\.ts$/,
 	'builder/run.ts': /^builder\/printable\.ts$/,
 	'builder/cli.ts': /^builder\//,

@@ -1,10 +1,11 @@
-import {writeFile} from 'node:fs/promises';
+import {chmod, writeFile} from 'node:fs/promises';
 import {tmpdir} from 'node:os';
 import {join} from 'node:path';
 import test from 'ava';
 import {withFolder} from './folder.ts';
-import {run} from './run.ts';
-import {findMirrors, formatKey, readOwnKeys} from './workstation.ts';
+import {packageFolder} from './paths.ts';
+import {ProgramError, run} from './run.ts';
+import {checkArchitecture, findMirrors, formatKey, readOwnKeys} from './workstation.ts';
 
 delete process.env['SSH_AUTH_SOCK']; // the keys of whoever runs this are his
 
@@ -45,4 +46,17 @@ test("the user's own keys are those of id_*.pub, and not all that lie beside the
 		);
 		const shown = await run(['ssh-keygen', '-l', '-f', join(folder, 'id_ed25519.pub')]);
 		t.true(shown.includes(formatKey(keys[0] ?? '')));
+	}));
+
+test('a workstation of another processor is told so, by setup.sh and by a build', t =>
+	withFolder(tmpdir(), async folder => {
+		t.notThrows(() => checkArchitecture('x64'));
+		t.throws(() => checkArchitecture('arm64'), {message: /amd64 alone; this workstation is arm64\. Use an amd64 one/});
+		await writeFile(join(folder, 'uname'), '#!/bin/sh\necho aarch64\n');
+		await chmod(join(folder, 'uname'), 0o755);
+		const env = {PATH: `${folder}:${process.env['PATH']}`};
+		const error = await t.throwsAsync(run(['sh', join(packageFolder, 'setup.sh'), 'compile'], {env}), {
+			instanceOf: ProgramError,
+		});
+		t.regex(error.output, /^error: .*amd64 alone; this workstation is aarch64/m);
 	}));

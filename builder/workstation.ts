@@ -4,9 +4,17 @@ import {homedir} from 'node:os';
 import {basename, dirname, join} from 'node:path';
 import {findKeyFault} from '../firstboot/facts/keys.ts';
 import {withFolder} from './folder.ts';
-import {run} from './run.ts';
+import {run, UserError} from './run.ts';
 
 type Mirrors = {mirror: string | undefined; securityMirror: string | undefined};
+
+/** Throws a UserError on a workstation that could not run the programs of an image while it is made. */
+export function checkArchitecture(architecture: string): void {
+	if (architecture === 'x64') return;
+	throw new UserError(
+		`bringup makes media for amd64, on amd64 alone; this workstation is ${architecture}. Use an amd64 one, or a virtual machine with that processor`,
+	);
+}
 
 /** The mirrors in apt's list of what it would fetch. What else has a suite `stable` is known by its path, and by having no updates beside it. */
 export function findMirrors(uris: string): Mirrors {

@@ -25,10 +25,11 @@ test.before(async () => {
 		await cp(join(userCache, part), join(cache, part), {recursive: true, preserveTimestamps: true});
 });
 
-/** A process, its arguments, and what is left of it. */
-async function listProcesses(): Promise<string[]> {
+/** The processes of a build, by the folder that it works in. */
+async function listProcesses(build: number): Promise<string[]> {
 	const lines = (await run(['ps', '-eo', 'stat=,args='])).split('\n');
-	return lines.filter(line => /mmdebstrap|mksquashfs/.test(line) && !line.startsWith('Z'));
+	const own = new RegExp(`/\\.bringup-[0-9a-f]{8}-${build}-`);
+	return lines.filter(line => own.test(line) && /mmdebstrap|mksquashfs/.test(line) && !line.startsWith('Z'));
 }
 
 async function flipByte(path: string, at: number): Promise<void> {
@@ -48,19 +49,24 @@ test.serial('a build that is killed leaves no process, no mount, no artefact; th
 	const before = await readFile('/proc/self/mounts', 'utf8');
 	const build = start(command('killed.iso'));
 	const end = Date.now() + 60_000;
-	while ((await listProcesses()).length === 0 && Date.now() < end)
+	while ((await listProcesses(build.pid)).length < 2 && Date.now() < end)
 		await new Promise(resolve => setTimeout(resolve, 200));
+	t.true((await listProcesses(build.pid)).length >= 2, 'mmdebstrap and mksquashfs run');
 	await new Promise(resolve => setTimeout(resolve, 5000));
+	t.not((await listProcesses(build.pid)).length, 0);
 	build.kill('SIGKILL');
-	await build.ended;
+	t.is((await build.ended).exitCode, undefined);
 	await new Promise(resolve => setTimeout(resolve, 3000));
-	t.deepEqual(await listProcesses(), []);
+	t.deepEqual(await listProcesses(build.pid), []);
 	t.is(await readFile('/proc/self/mounts', 'utf8'), before);
 	t.false((await readdir(folder)).includes('killed.iso'));
+	await run(command('killed.iso'));
+	t.true((await readdir(folder)).includes('killed.iso'));
 });
 
 test.serial('two builds at once both make the same ISO', async t => {
 	t.timeout(15 * 60_000);
+	await rm(join(cache, 'base'), {recursive: true});
 	await Promise.all([run(command('one.iso')), run(command('two.iso'))]);
 	const [one, two] = await Promise.all(
 		['one', 'two'].map(async name => (await readFile(join(folder, `${name}.iso.sha256`), 'utf8')).split(' ')[0]),

@@ -1,6 +1,6 @@
 import {cp, mkdir, readFile, rm, writeFile} from 'node:fs/promises';
 import {join} from 'node:path';
-import test from 'ava';
+import test, {type ExecutionContext} from 'ava';
 import {run} from '../builder/run.ts';
 import {digestDisk, folder} from './vm.ts';
 
@@ -30,15 +30,20 @@ async function build(
 	return {...Object.fromEntries(await Promise.all(digests)), iso: await digestDisk(iso)};
 }
 
-/** An ordinary user who may build (subuid(5)), where it is root who runs this. */
-async function findOrdinary(): Promise<string | undefined> {
-	if (process.getuid?.() !== 0) return undefined;
+/** An ordinary user who may build (subuid(5)): one who is there, or one for this test. */
+async function findOrdinary(t: ExecutionContext): Promise<string> {
 	const known = await readFile('/etc/subuid', 'utf8').catch(() => '');
-	return /^([a-z_][^:]*):/m.exec(known)?.[1];
+	const [, user] = /^([a-z_][^:]*):/m.exec(known) ?? [];
+	if (user !== undefined) return user;
+	const own = 'bringup-test';
+	await run(['useradd', '--no-create-home', '--home-dir', '/nonexistent', own]);
+	t.teardown(() => run(['userdel', own]));
+	return own;
 }
 
 test('two builds from one lock are the same to the byte, in whatever folder, by whomever, with whatever umask, time zone and language', async t => {
 	t.timeout(60 * 60_000);
+	t.is(process.getuid?.(), 0, 'run this as root: one of the two builds is of an ordinary user');
 	await rm(work, {recursive: true, force: true});
 	await mkdir(work, {recursive: true});
 	const guest = join(process.cwd(), 'profiles/guest.yaml');
@@ -50,8 +55,8 @@ test('two builds from one lock are the same to the byte, in whatever folder, by 
 	// What the lock pins is in the cache already: nobody asks this mirror.
 	await profile('debian: {lock: p.lock.json, mirror: "http://mirror.example/debian"}\n');
 	const one = await build('one', {TZ: 'UTC', LANG: 'C.UTF-8'}, undefined);
-	const user = await findOrdinary();
-	t.log(user ? `the second build is of ${user}` : 'both builds are of the same user: there is no other who may build');
+	const user = await findOrdinary(t);
+	t.log(`the second build is of ${user}`);
 	const umask = process.umask(0o077);
 	t.teardown(() => process.umask(umask));
 	const two = await build('other', {TZ: 'Asia/Kolkata', LANG: 'de_DE.UTF-8'}, user);

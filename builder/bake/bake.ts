@@ -1,16 +1,17 @@
-import {readFile, rename, rm, statfs} from 'node:fs/promises';
+import {readFile, rm, statfs} from 'node:fs/promises';
 import {freemem} from 'node:os';
 import {basename, dirname, join} from 'node:path';
 import {type Image, parseSize} from '../../firstboot/sequence.ts';
 import {findAccelerator} from '../boot/accel.ts';
 import {makeDisk} from '../boot/machine.ts';
-import {buildIso} from '../build/build.ts';
+import {makeIso} from '../build/build.ts';
 import {digestFile} from '../build/cache.ts';
 import {listDifference} from '../build/difference.ts';
 import {readVersions} from '../build/maker.ts';
 import type {Manifest} from '../build/manifest.ts';
+import {withOutput} from '../build/output.ts';
 import type {PartsOptions} from '../build/parts.ts';
-import {parseJson, withFolder} from '../folder.ts';
+import {parseJson, placeFiles, withFolder} from '../folder.ts';
 import type {CompleteProfile} from '../profile/complete.ts';
 import type {Update} from '../progress.ts';
 import type {FileTree} from '../render/tree.ts';
@@ -153,14 +154,24 @@ export async function bakeImage(
 	tree: FileTree,
 	options: BakeOptions,
 ): Promise<{buildId: string; made: boolean}> {
-	const {out, progress, signal, searchPath} = options;
-	const image = imageOf(profile);
+	const {out, searchPath} = options;
+	imageOf(profile);
 	await checkPrograms(programs, searchPath);
 	await checkKeys(options.keys, dirname(out));
 	await checkRoom(profile, dirname(out));
-	const iso = `${out}.iso`;
+	return withOutput(`${out}.iso`, options, () => makeImage(profile, tree, options));
+}
+
+/** The same, while nobody else makes it. */
+async function makeImage(
+	profile: CompleteProfile,
+	tree: FileTree,
+	options: BakeOptions,
+): Promise<{buildId: string; made: boolean}> {
+	const {out, progress, signal} = options;
+	const [image, iso] = [imageOf(profile), `${out}.iso`];
 	const {digest: recipe, packages} = await readRecipe(profile, tree, options);
-	const {buildId} = await buildIso(profile, tree, {...options, iso, refresh: false});
+	const {buildId} = await makeIso(profile, tree, {...options, iso, refresh: false});
 	const medium = parseJson<Manifest>(await readFile(`${out}.manifest.json`, 'utf8'));
 	if (!medium) throw new UserError(`${out}.manifest.json is damaged; remove it, and bake again`);
 	if (listDifference(packages, medium.packages).length > 0)
@@ -191,7 +202,7 @@ export async function bakeImage(
 		const files = await attestImage(manifest, {stem, sbom, keys: options.keys});
 		signal.throwIfAborted();
 		for (const ending of [endings.signature, endings.envelope]) await rm(`${out}${ending}`, {force: true});
-		for (const file of files) await rename(file, join(dirname(out), basename(file))); // the manifest last
+		await placeFiles(files.map(file => [file, join(dirname(out), basename(file))] as const)); // the manifest last
 	});
 	return {buildId, made: true};
 }

@@ -1,11 +1,11 @@
-import {readFile} from 'node:fs/promises';
+import {readFile, writeFile} from 'node:fs/promises';
 import {tmpdir} from 'node:os';
-import {join} from 'node:path';
+import {basename, join} from 'node:path';
 import test from 'ava';
 import {build} from 'esbuild';
 import {withFolder} from '../folder.ts';
 import {packageFolder} from '../paths.ts';
-import {run} from '../run.ts';
+import {ProgramError, run} from '../run.ts';
 
 const folder = join(packageFolder, 'docs/nightly');
 
@@ -40,14 +40,25 @@ test('no workflow keeps images where they are removed by themselves, nor makes t
 
 test('systemd takes the timer and its service', async t => {
 	const units = ['bringup-rebuild.service', 'bringup-rebuild.timer'].map(name => join(folder, name));
-	const said: string[] = [];
-	const onLine = (line: string) => said.push(line);
-	await run(['systemd-analyze', 'verify', '--man=no', ...units], {onLine}).catch(() => {});
-	// Of a path that is not here it says so; of a line that it does not know, too.
-	t.deepEqual(
-		said.filter(line => line.includes('bringup-rebuild') && !/is not executable|No such file/.test(line)),
-		[],
-	);
+	const verify = async (paths: readonly string[]) => {
+		const said: string[] = [];
+		const onLine = (line: string) => said.push(line);
+		await run(['systemd-analyze', 'verify', '--man=no', ...paths], {onLine}).catch(error => {
+			if (!(error instanceof ProgramError) || said.length === 0) throw error;
+		});
+		// Of a path that is not here it says so; of a line that it does not know, too.
+		return said.filter(line => line.includes('bringup-rebuild') && !/is not executable|No such file/.test(line));
+	};
+	t.deepEqual(await verify(units), []);
+	await withFolder(tmpdir(), async work => {
+		const copies = units.map(path => join(work, basename(path)));
+		for (const [index, path] of units.entries())
+			await writeFile(
+				copies[index] ?? '',
+				(await readFile(path, 'utf8')).replace(/^\[(Service|Timer)\]/m, '$&\nNonsense=1'),
+			);
+		t.is((await verify(copies)).length, units.length);
+	});
 	await run(['systemd-analyze', 'calendar', '*-*-* 02:30:00']);
 	t.pass();
 });

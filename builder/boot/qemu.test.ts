@@ -1,4 +1,9 @@
+import {mkdir, readdir, writeFile} from 'node:fs/promises';
+import {tmpdir} from 'node:os';
+import {join} from 'node:path';
 import test from 'ava';
+import {withFolder} from '../folder.ts';
+import {start} from '../run.ts';
 import {listQemuArguments, type MachineOptions} from './qemu.ts';
 
 const options: MachineOptions = {
@@ -76,4 +81,38 @@ test('processors are two where nothing is said, and memory is reserved unless to
 	t.regex(line({}), /-smp 2 -m 2048 /);
 	t.notRegex(line({}), /reserve=off/);
 	t.regex(line({cpus: 4, overcommit: true}), /-smp 4 -m 2048 .*size=2048M,reserve=off -machine memory-backend=ram /);
+});
+
+test('QEMU itself finds every path that has a comma and a space in it', t =>
+	withFolder(tmpdir(), async work => {
+		const {sshPort: _, ...plain} = options; // it may be in use
+		const folder = join(work, 'a,b c');
+		await mkdir(folder);
+		for (const name of ['disk.raw', 'cd.iso']) await writeFile(join(folder, name), Buffer.alloc(2 ** 20));
+		const disk = {path: join(folder, 'disk.raw'), format: 'raw', bus: 'virtio', serial: 'S1'} as const;
+		const given = listQemuArguments({
+			...plain,
+			folder,
+			firmware: 'bios',
+			disks: [disk],
+			cdrom: join(folder, 'cd.iso'),
+		});
+		// Started and not set going.
+		const machine = start([...given, '-S']);
+		const end = Date.now() + 30_000;
+		while ((await readdir(folder)).length < 4 && Date.now() < end)
+			await new Promise(resolve => setTimeout(resolve, 50));
+		t.deepEqual((await readdir(folder)).sort(), ['cd.iso', 'disk.raw', 'qmp.sock', 'serial.log']);
+		machine.kill('SIGTERM');
+		const {output} = await machine.ended;
+		t.notRegex(output, /Could not open|No such file|Invalid parameter/);
+	}));
+
+test('every path in a list of options has its commas twice', t => {
+	const wires = [{mac: '52:54:00:62:75:02', socket: '/v,m/wire', listen: true}];
+	const disks = [{path: '/v,m/disk', format: 'raw', bus: 'nvme', serial: 'S1'}] as const;
+	const words = listQemuArguments({...options, folder: '/v,m', cdrom: '/v,m/cd', disks, wires});
+	const lists = words.filter(word => /(file|path)=\/v|unix:\/v/.test(word));
+	t.is(lists.length, 5);
+	for (const word of lists) t.regex(word, /[:=]\/v,,m\//);
 });

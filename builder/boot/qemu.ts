@@ -80,10 +80,16 @@ function listFirmware(options: MachineOptions): string[] {
 	return [
 		...['-machine', secure ? 'q35,smm=on' : 'q35'],
 		...(secure ? ['-global', 'driver=cfi.pflash01,property=secure,value=on'] : []),
-		...['-drive', `if=pflash,unit=0,format=raw,readonly=on,file=${ovmf[options.firmware].code}`],
-		...['-drive', `if=pflash,unit=1,format=raw,file=${variables.own},snapshot=${options.snapshot ? 'on' : 'off'}`],
+		...['-drive', `if=pflash,unit=0,format=raw,readonly=on,file=${twice(ovmf[options.firmware].code)}`],
+		...[
+			'-drive',
+			`if=pflash,unit=1,format=raw,file=${twice(variables.own)},snapshot=${options.snapshot ? 'on' : 'off'}`,
+		],
 	];
 }
+
+/** A path in a list of options: there a comma is written twice (qemu(1)). In `-serial file:` it is not. */
+const twice = (path: string) => path.replaceAll(',', ',,');
 
 const drivers = {
 	nvme: 'nvme',
@@ -100,7 +106,7 @@ function listDisk({path, format, bus, serial, bootIndex, readOnly, unsafe}: Disk
 	return [
 		...[
 			'-drive',
-			`if=none,id=disk${index},${errors},format=${format},file=${path}${readOnly ? ',readonly=on' : ',discard=unmap'}${cache}`,
+			`if=none,id=disk${index},${errors},format=${format},file=${twice(path)}${readOnly ? ',readonly=on' : ',discard=unmap'}${cache}`,
 		],
 		...['-device', `${drivers[bus]},drive=disk${index},serial=${serial}${boot}`],
 	];
@@ -109,7 +115,7 @@ function listDisk({path, format, bus, serial, bootIndex, readOnly, unsafe}: Disk
 /** On virtio: under TCG the emulated SATA drive takes a minute for what this reads in ten seconds. */
 function listCdrom({cdrom, cdromFirst}: MachineOptions): string[] {
 	if (cdrom === undefined) return [];
-	const drive = `if=none,id=cd,media=cdrom,readonly=on,file=${cdrom}`;
+	const drive = `if=none,id=cd,media=cdrom,readonly=on,file=${twice(cdrom)}`;
 	return ['-drive', drive, '-device', `scsi-cd,drive=cd${cdromFirst ? ',bootindex=0' : ''}`];
 }
 
@@ -123,7 +129,7 @@ function listDrives(options: MachineOptions): string[] {
 function listWire({mac, socket, listen}: {mac: string; socket: string; listen: boolean}, index: number): string[] {
 	const id = `wire${index}`;
 	return [
-		...['-netdev', `stream,id=${id},server=${listen ? 'on' : 'off'},addr.type=unix,addr.path=${socket}`],
+		...['-netdev', `stream,id=${id},server=${listen ? 'on' : 'off'},addr.type=unix,addr.path=${twice(socket)}`],
 		...['-device', `virtio-net-pci,netdev=${id},mac=${mac},romfile=`],
 	];
 }
@@ -181,7 +187,7 @@ export function listQemuArguments(options: MachineOptions): Command {
 		...listFirstCard(options),
 		...(options.wires ?? []).flatMap(listWire),
 		...listDrives(options),
-		...['-qmp', `unix:${join(folder, 'qmp.sock')},server=on,wait=off`],
+		...['-qmp', `unix:${twice(join(folder, 'qmp.sock'))},server=on,wait=off`],
 		...display,
 		...(options.kernel
 			? ['-kernel', options.kernel.image, '-initrd', options.kernel.initrd, '-append', options.kernel.append]

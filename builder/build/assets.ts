@@ -4,6 +4,7 @@ import {dirname, join, resolve} from 'node:path';
 import type {FalseFact} from '../../firstboot/facts/fact.ts';
 import {findMarked} from '../../firstboot/facts/marked.ts';
 import {type Asset, assetsFolder} from '../../firstboot/sequence.ts';
+import {isFullDisk, touch} from '../folder.ts';
 import type {CompleteProfile} from '../profile/complete.ts';
 import {run, UserError} from '../run.ts';
 import {digestFile, digestOf, discardEntry, fetchEntry} from './cache.ts';
@@ -87,7 +88,10 @@ async function obtain(
 ): Promise<string | LeftAsset> {
 	const {cache, mac, locked, refresh, signal} = options;
 	const path = join(cache, 'assets', sha256);
-	if ((await stat(path).catch(() => undefined))?.isFile()) return path;
+	if ((await stat(path).catch(() => undefined))?.isFile()) {
+		await touch(path);
+		return path;
+	}
 	const {host} = new URL(url);
 	const noted = join(cache, 'silent', `${digestOf(host).slice(0, 16)}.json`);
 	const isNeeded = delivery === 'embedded' || locked;
@@ -99,7 +103,7 @@ async function obtain(
 		await rm(noted, {force: true});
 		return file;
 	} catch (error) {
-		if (isNeeded || error instanceof RefusedError || signal.aborted) throw error;
+		if (isNeeded || error instanceof RefusedError || signal.aborted || isFullDisk(error)) throw error;
 		const why = (error as Error).message;
 		await writeOwn(noted, {at: Date.now(), why} satisfies Silent, mac);
 		return {url, why};

@@ -1,34 +1,20 @@
-import {constants} from 'node:fs';
-import {access, chmod, mkdir, rm, stat, writeFile} from 'node:fs/promises';
+import {chmod, stat, writeFile} from 'node:fs/promises';
 import {basename, dirname, join} from 'node:path';
-import {placeFiles, withFolder} from '../folder.ts';
+import {placeFiles, touch, withFolder} from '../folder.ts';
 import type {CompleteProfile} from '../profile/complete.ts';
 import {type FileTree, folders} from '../render/tree.ts';
-import {checkPrograms, UserError} from '../run.ts';
+import {checkPrograms} from '../run.ts';
 import {tellLeft} from './assets.ts';
 import {digestFile, digestOf} from './cache.ts';
 import {type Contents, listIsoArguments, writeIso} from './iso.ts';
 import {type Mac, readOwn, writeOwn} from './mac.ts';
 import type {Manifest} from './manifest.ts';
+import {logPath, manifestPath, withOutput} from './output.ts';
 import {describe, listLayers, type Parts, type PartsOptions, programs, useParts, verifyParts} from './parts.ts';
 
 export interface BuildOptions extends PartsOptions {
 	/** Where the ISO goes; its digest, manifest and log go beside it. */
 	iso: string;
-}
-
-/** Throws a UserError before anything slow when the artefact could not be written. */
-export async function prepareOutput(iso: string): Promise<void> {
-	try {
-		await mkdir(dirname(iso), {recursive: true});
-		await access(dirname(iso), constants.W_OK);
-		const found = await stat(iso).catch(() => undefined);
-		if (found?.isDirectory()) throw new Error('it is a folder');
-	} catch (error) {
-		throw new UserError(`cannot write ${iso}: ${(error as Error).message}. Choose another place with --out`, {
-			cause: error,
-		});
-	}
 }
 
 interface Stamp {
@@ -42,9 +28,9 @@ async function isThere(iso: string, stampPath: string, buildId: string, mac: Mac
 	const stamp = await readOwn<Stamp>(stampPath, mac);
 	const found = await stat(iso).catch(() => undefined);
 	const beside = await Promise.all([`${iso}.sha256`, manifestPath(iso)].map(path => stat(path).catch(() => undefined)));
-	return (
-		stamp?.buildId === buildId && found?.size === stamp.size && found.mtimeMs === stamp.mtimeMs && beside.every(Boolean)
-	);
+	if (stamp?.buildId !== buildId || found?.size !== stamp.size || found.mtimeMs !== stamp.mtimeMs) return false;
+	await touch(stampPath);
+	return beside.every(Boolean);
 }
 
 /** Moves a finished ISO into its place, with its digest and its manifest, all at once. */
@@ -74,8 +60,6 @@ export async function makeOnce(
 	if (secrets.size > 0) progress.say(`${iso} holds the secrets of the profile: keep it as you keep them`);
 	return {buildId, made: true};
 }
-
-const manifestPath = (iso: string) => `${iso.replace(/\.iso$/, '')}.manifest.json`;
 
 /** Lays the ISO out in the work folder and names every file of it. */
 async function layOut(parts: Parts, work: string): Promise<Contents> {
@@ -123,6 +107,7 @@ export async function writeMedium(medium: Medium, log: string, options: BuildOpt
 			return digest;
 		});
 		const {size} = await stat(temporary);
+		signal.throwIfAborted();
 		await placeIso(temporary, iso, work, await medium.describe({artefact: name, sha256, size}));
 	});
 }
@@ -134,9 +119,18 @@ export async function buildIso(
 	options: BuildOptions,
 ): Promise<{buildId: string; made: boolean}> {
 	const {iso, searchPath} = options;
-	const log = `${iso.replace(/\.iso$/, '')}.log`;
 	await checkPrograms(programs, searchPath);
-	await rm(log, {force: true});
+	return withOutput(iso, options, () => makeIso(profile, tree, options));
+}
+
+/** The same, for one who sees to it that nobody else makes it. */
+export async function makeIso(
+	profile: CompleteProfile,
+	tree: FileTree,
+	options: BuildOptions,
+): Promise<{buildId: string; made: boolean}> {
+	const {iso} = options;
+	const log = logPath(iso);
 	return useParts(profile, tree, log, options, parts => {
 		const medium: Medium = {
 			base: parts.base.entry.folder,

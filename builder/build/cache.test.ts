@@ -4,8 +4,9 @@ import {tmpdir} from 'node:os';
 import {join} from 'node:path';
 import test from 'ava';
 import {withFolder, world, writeWhole} from '../folder.ts';
-import {DamagedCache, fetchEntry, readVerified} from './cache.ts';
+import {DamagedCache, fetchEntry, findWorkFolder, readVerified} from './cache.ts';
 import {type Mac, openMac, readOwn, writeOwn} from './mac.ts';
+import {estimateSpace} from './rootfs.ts';
 
 const mac: Mac = text => createHash('sha256').update(`key of this test ${text}`).digest('hex');
 
@@ -132,4 +133,27 @@ test('the key of a cache is made once, for this user alone, and its place in the
 		t.is(await readOwn(join(folder, 'elsewhere/x/other.json'), two), undefined);
 		await writeFile(key, 'none');
 		await t.throwsAsync(openMac(key), {message: /cache-key is not a key; remove it/});
+	}));
+
+test('a root file system is put together where TMPDIR says, where there is room', t =>
+	withFolder(tmpdir(), async folder => {
+		t.is(await findWorkFolder(1, folder), folder);
+		await t.throwsAsync(findWorkFolder(2 ** 60, folder), {
+			message: /has \d+\.\d GiB free; free some, or name another folder: TMPDIR=/,
+		});
+		await t.throwsAsync(findWorkFolder(2 ** 60, undefined), {message: /and \/var\/tmp has/});
+		await mkdir(join(folder, 'a b'));
+		await t.throwsAsync(findWorkFolder(1, join(folder, 'a b')), {
+			message: /mmdebstrap does not work below .*without a space/,
+		});
+		const one = {
+			name: 'x',
+			version: '1',
+			architecture: 'all',
+			size: 10 ** 9,
+			sha256: '',
+			file: 'x',
+			stanza: 'Installed-Size: 4000000',
+		};
+		t.true(estimateSpace([one]) > 7e9);
 	}));

@@ -3,7 +3,8 @@ import {createReadStream} from 'node:fs';
 import {readdir, readFile, rename, rm, stat, statfs} from 'node:fs/promises';
 import {basename, dirname, join} from 'node:path';
 import {pipeline} from 'node:stream/promises';
-import {makeFolder, withFolder} from '../folder.ts';
+import {makeFolder, touch, withFolder} from '../folder.ts';
+import {UserError} from '../run.ts';
 import {type Mac, readOwn, writeOwn} from './mac.ts';
 
 /** Digest of a file, streamed; hexadecimal. */
@@ -18,12 +19,28 @@ export function digestOf(value: unknown): string {
 	return createHash('sha256').update(JSON.stringify(value)).digest('hex');
 }
 
-/** Where a root file system is put together: in memory where there is room for it, which is a third faster. Every user may enter it. */
-export async function findWorkFolder(bytes: number): Promise<string> {
-	const disk = await statfs('/dev/shm').catch(() => undefined);
+/**
+ * Where a root file system is put together: where TMPDIR says, else in memory where there is room for it, which is a third
+ * faster, else in /var/tmp. Throws a UserError where there is no room, or where its programs could not work.
+ */
+export async function findWorkFolder(bytes: number, wanted: string | undefined): Promise<string> {
 	const memory = /^MemAvailable: +(\d+) kB$/m.exec(await readFile('/proc/meminfo', 'utf8').catch(() => ''))?.[1];
-	const room = disk && disk.bavail * disk.bsize > bytes && Number(memory ?? 0) * 1024 > 2 * bytes;
-	return room ? '/dev/shm' : '/var/tmp';
+	const hasMemory = Number(memory ?? 0) * 1024 > 2 * bytes;
+	const room = async (folder: string) => {
+		const found = await statfs(folder).catch(() => undefined);
+		return found ? found.bavail * found.bsize : 0;
+	};
+	if (wanted === undefined && hasMemory && (await room('/dev/shm')) > bytes) return '/dev/shm';
+	const folder = wanted ?? '/var/tmp';
+	const free = await room(folder);
+	const inGiB = (size: number) => (size / 2 ** 30).toFixed(1);
+	if (free < bytes)
+		throw new UserError(
+			`a root file system takes about ${inGiB(bytes)} GiB while it is made, and ${folder} has ${inGiB(free)} GiB free; free some, or name another folder: TMPDIR=/somewhere`,
+		);
+	if (/[^\w./+@:,=~-]/.test(folder))
+		throw new UserError(`mmdebstrap does not work below ${folder}: set TMPDIR to a folder without a space in its path`);
+	return folder;
 }
 
 /** Of an entry's files; it is this user's own word, and not the cache's. */
@@ -56,6 +73,7 @@ async function openEntry(folder: string, mac: Mac): Promise<CacheEntry | undefin
 		);
 		return right.every(Boolean);
 	};
+	await touch(folder);
 	return {folder, digests, verify};
 }
 

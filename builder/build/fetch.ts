@@ -2,7 +2,7 @@ import {mkdir, open, rm, stat} from 'node:fs/promises';
 import {dirname} from 'node:path';
 import {setTimeout as sleep} from 'node:timers/promises';
 import {EnvHttpProxyAgent, interceptors, request} from 'undici';
-import {placeFiles} from '../folder.ts';
+import {isFullDisk, placeFiles} from '../folder.ts';
 import {awaitLock, UserError} from '../run.ts';
 import {digestFile} from './cache.ts';
 
@@ -74,6 +74,7 @@ async function fetchPart({url, sha256}: Wanted, part: string, options: FetchOpti
 			if (resumed) continue; // what an earlier build left was damaged
 			throw new RefusedError(`${url} has the SHA-256 ${found}, and the profile pins ${sha256}`);
 		} catch (error) {
+			if (isFullDisk(error)) throw error;
 			if (options.signal.aborted || error instanceof UserError || left === 0)
 				throw error instanceof UserError
 					? error

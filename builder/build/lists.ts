@@ -1,6 +1,7 @@
 import {createHash} from 'node:crypto';
 import {mkdir, readdir, readFile, rm} from 'node:fs/promises';
 import {join} from 'node:path';
+import {isFullDisk, touch} from '../folder.ts';
 import {awaitLock, ProgramError, runLong, UserError} from '../run.ts';
 import {apt, type Debian, explainDownload, formatSource, formatSources, makeAptFolder, placeKeys} from './apt.ts';
 import {digestFile, digestOf} from './cache.ts';
@@ -77,7 +78,8 @@ async function updateLists(
 		await runLong(command, {env, signal});
 		return true;
 	} catch (error) {
-		if (!(error instanceof ProgramError) || signal?.aborted || !/^(E|Err):/m.test(error.output)) throw error;
+		if (!(error instanceof ProgramError) || signal?.aborted || isFullDisk(error)) throw error;
+		if (!/^(E|Err):/m.test(error.output)) throw error;
 		if (!old || refresh) throw new UserError(explainDownload(error, index.debian.mirror), {cause: error});
 		say('the archive gives no new package lists; going on with those from before');
 		return false;
@@ -119,6 +121,7 @@ async function open(debian: Debian, sources: string, options: IndexOptions): Pro
 		throw new UserError(
 			`the archive at ${debian.mirror} gave no signed release file for ${debian.release}, its updates and its security updates`,
 		);
+	await touch(folder);
 	return {folder, debian, ...found.release, mac};
 }
 

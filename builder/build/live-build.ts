@@ -15,6 +15,7 @@ import {openIndex} from './lists.ts';
 import {readMaker, readTools} from './maker.ts';
 import type {Manifest} from './manifest.ts';
 import {listTopLayer} from './medium.ts';
+import {logPath, withOutput} from './output.ts';
 import {checkPackages} from './packages.ts';
 
 /** Where lb puts what it made, in its folder. */
@@ -67,14 +68,12 @@ export async function buildWithLiveBuild(
 	tree: FileTree,
 	options: BuildOptions,
 ): Promise<{buildId: string; made: boolean}> {
-	const {iso, progress, signal, secrets, cache, mac, refresh, searchPath} = options;
+	const {iso, searchPath} = options;
 	if (process.getuid?.() !== 0)
 		throw new UserError(
 			'live-build works as root only: run this with sudo, or leave --engine out, which needs no root',
 		);
 	await checkPrograms(['lb', 'debootstrap', 'unshare', 'setpriv', 'mksquashfs', 'xorriso'], searchPath);
-	const log = `${iso.replace(/\.iso$/, '')}.log`;
-	await rm(log, {force: true});
 	const {debian} = profile.fields;
 	if (Object.keys(debian.archives).length > 0 || debian.lock !== undefined)
 		throw new UserError(
@@ -84,6 +83,19 @@ export async function buildWithLiveBuild(
 		throw new UserError(
 			'live-build would show the password of the mirror to everybody; name one without (debian.mirror), or leave --engine out',
 		);
+	if (/[^\w./+@:,=~-]/.test(iso))
+		throw new UserError(`live-build does not work below ${dirname(iso)}: name a place without a space with --out`);
+	return withOutput(iso, options, () => runLiveBuild(profile, tree, options));
+}
+
+async function runLiveBuild(
+	profile: CompleteProfile,
+	tree: FileTree,
+	options: BuildOptions,
+): Promise<{buildId: string; made: boolean}> {
+	const {iso, progress, signal, secrets, cache, mac, refresh} = options;
+	const {debian} = profile.fields;
+	const log = logPath(iso);
 	const index = await openIndex(debian, {cache, mac, refresh, say: progress.say, signal});
 	const faults = await checkPackages(index, debian.packages);
 	if (faults.length > 0) throw new ProfileError(placeFacts(faults, profile.source));
@@ -146,6 +158,7 @@ export async function buildWithLiveBuild(
 			tools: await readTools(),
 			sizes: {},
 		};
+		signal.throwIfAborted();
 		await placeIso(made, iso, work, manifest);
 	});
 	if (secrets.size > 0) progress.say(`${iso} holds the secrets of the profile: keep it as you keep them`);

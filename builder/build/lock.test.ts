@@ -6,7 +6,7 @@ import {withFolder} from '../folder.ts';
 import type {CompleteProfile} from '../profile/complete.ts';
 import {formatDifference, listDifference} from './difference.ts';
 import type {Index} from './lists.ts';
-import {listLocked, makeLock, openLock, readLock} from './lock.ts';
+import {compareTools, listLocked, makeLock, openLock, readLock} from './lock.ts';
 import {parseStanza} from './packages.ts';
 
 const sha256 = 'a'.repeat(64);
@@ -26,7 +26,7 @@ Priority: optional`;
 
 const packages = [parseStanza(stanza('zstd', '1.5.7')), parseStanza(stanza('less', '1:668-1'))];
 const index = {epoch: 1763683200, debian: {release: 'trixie'}} as Index;
-const lock = makeLock(index, ['less', 'zstd'], packages, [{sha256, from: {file: 'x'}}]);
+const lock = makeLock(index, ['less', 'zstd'], packages, [{sha256, from: {file: 'x'}}], {tools: {xorriso: '1.5.4'}});
 
 function profileIn(folder: string, release = 'trixie'): CompleteProfile {
 	const debian = {
@@ -84,6 +84,14 @@ test('a lock of another package list, release or asset is refused, and so is wha
 		await inFolder(text, async folder => {
 			await t.throwsAsync(readLock(profileIn(folder), []), {message: /is no lock of packages/});
 		});
+});
+
+test('what a lock was made with is compared with what makes the medium', t => {
+	t.deepEqual(compareTools(lock, {tools: {xorriso: '1.5.4'}}), []);
+	t.deepEqual(compareTools({...lock, tools: undefined}, {tools: {xorriso: '1.5.6'}}), []); // of an older bringup
+	t.deepEqual(compareTools(lock, {tools: {xorriso: '1.5.6', mtools: '4'}}), [
+		'the lock was made with other tools, so the medium may not be the same to the byte: mtools none -> 4, xorriso 1.5.4 -> 1.5.6',
+	]);
 });
 
 test('what differs between two sets is told by name, and what is a security update', t => {

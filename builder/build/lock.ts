@@ -7,6 +7,7 @@ import {UserError} from '../run.ts';
 import type {PlacedAsset} from './assets.ts';
 import {digestOf} from './cache.ts';
 import {type Index, openLocked} from './lists.ts';
+import type {Maker} from './maker.ts';
 import {type Package, parseStanza} from './packages.ts';
 import {readField} from './pool-files.ts';
 
@@ -21,6 +22,8 @@ const lockSchema = z.strictObject({
 	names: z.array(z.string()),
 	/** Digests of the files that no package has. */
 	assets: z.array(digest),
+	/** Versions of what makes the medium: by others it may not be the same to the byte. */
+	tools: z.record(z.string(), z.string()).optional(),
 	/** The archive's own stanzas, by name. */
 	packages: z.array(
 		z.string().refine(
@@ -62,6 +65,7 @@ export function makeLock(
 	names: readonly string[],
 	packages: readonly Package[],
 	assets: readonly PlacedAsset[],
+	{tools}: Pick<Maker, 'tools'>,
 ): Lock {
 	return {
 		schema: 1,
@@ -69,8 +73,18 @@ export function makeLock(
 		epoch: index.epoch,
 		names: [...names],
 		assets: assets.map(({sha256}) => sha256).sort(),
+		tools,
 		packages: packages.map(({stanza}) => trim(stanza)).sort(),
 	};
+}
+
+/** Says with which other tools than now a lock was made; nothing where they are the same. */
+export function compareTools({tools}: Lock, maker: Pick<Maker, 'tools'>): string[] {
+	const names = Object.keys({...tools, ...maker.tools}).sort();
+	const other = names.filter(name => tools?.[name] !== maker.tools[name]);
+	if (tools === undefined || other.length === 0) return [];
+	const changes = other.map(name => `${name} ${tools[name] ?? 'none'} -> ${maker.tools[name] ?? 'none'}`);
+	return [`the lock was made with other tools, so the medium may not be the same to the byte: ${changes.join(', ')}`];
 }
 
 /** The packages of a lock, as the archive's lists would give them. */

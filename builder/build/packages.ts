@@ -1,6 +1,7 @@
 import {createHash} from 'node:crypto';
 import {join} from 'node:path';
 import type {FalseFact} from '../../firstboot/facts/fact.ts';
+import {isFullDisk} from '../folder.ts';
 import {suggest} from '../profile/explain.ts';
 import {type Command, ProgramError, run, runLong, UserError} from '../run.ts';
 import {apt, explainDownload} from './apt.ts';
@@ -145,7 +146,7 @@ export async function downloadPackages(
 	try {
 		await runLong(command, {env: {APT_CONFIG: join(index.folder, 'apt.conf')}, signal: options.signal});
 	} catch (error) {
-		if (!(error instanceof ProgramError) || options.signal?.aborted) throw error;
+		if (!(error instanceof ProgramError) || options.signal?.aborted || isFullDisk(error)) throw error;
 		if (!/Failed to fetch|Unable to fetch|Could not/.test(error.output)) throw error;
 		throw new UserError(explainDownload(error, index.debian.mirror), {cause: error});
 	}

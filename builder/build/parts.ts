@@ -12,7 +12,7 @@ import {type CacheEntry, DamagedCache, digestOf, discardEntry, fetchEntry, readV
 import type {Contents} from './iso.ts';
 import {buildLayer} from './layer.ts';
 import {type Index, type IndexOptions, openIndex} from './lists.ts';
-import {openLock, readLock} from './lock.ts';
+import {compareTools, type Lock, openLock, readLock} from './lock.ts';
 import type {Mac} from './mac.ts';
 import {readMaker, readTools} from './maker.ts';
 import type {Manifest} from './manifest.ts';
@@ -32,6 +32,8 @@ export interface PartsOptions {
 	epoch: number | undefined;
 	progress: Progress;
 	signal: AbortSignal;
+	/** TMPDIR, where it is set. */
+	work: string | undefined;
 	/** $PATH. */
 	searchPath: string;
 }
@@ -111,8 +113,9 @@ interface Ingredients {
 	index: Index;
 	names: readonly string[];
 	packages: Package[];
-	/** What says the date of every file, where it is not the archive: a lock, or SOURCE_DATE_EPOCH. */
+	/** What says the date of every file, where it is not the archive: SOURCE_DATE_EPOCH, or a lock. */
 	dated: number | undefined;
+	lock: Lock | undefined;
 }
 
 /** The packages of a profile's base: those of its lock, or those that the archive has now. */
@@ -123,17 +126,19 @@ export async function resolveBase(profile: CompleteProfile, options: PartsOption
 	const resolved = lock
 		? await openLock(lock, names, profile, cache)
 		: await resolveFromArchive(profile, names, {cache, mac, refresh, say: progress.say, signal});
-	return {...resolved, names, dated: lock?.epoch ?? options.epoch};
+	return {...resolved, names, dated: options.epoch ?? lock?.epoch, lock};
 }
 
 /** The base of the medium: from the cache, or made. */
 async function fetchBase(profile: CompleteProfile, tree: FileTree, log: string, options: PartsOptions): Promise<Base> {
 	const {progress, cache, mac, signal, refresh} = options;
 	const indexOptions = {cache, mac, refresh, say: progress.say, signal};
-	const {index, names, packages, dated} = await resolveBase(profile, options);
-	const key = keyRootfs(index, names, packages, tree, [dated, await readMaker()]);
+	const {index, names, packages, dated, lock} = await resolveBase(profile, options);
+	const maker = await readMaker();
+	const key = keyRootfs(index, names, packages, tree, [dated, maker]);
 	const epoch = dated ?? index.epoch;
 	const {entry} = await fetchEntry(join(cache, 'base', key), mac, async folder => {
+		for (const line of lock ? compareTools(lock, maker) : []) progress.say(line);
 		await progress.stage('packages', async update => {
 			await downloadPackages(index, packages, indexOptions);
 			update(`${packages.length} packages, ${(packages.reduce((sum, {size}) => sum + size, 0) / 1e6).toFixed(0)} MB`);
@@ -141,13 +146,16 @@ async function fetchBase(profile: CompleteProfile, tree: FileTree, log: string, 
 		await progress.stage('base', async update => {
 			const onProgress = milestones(update);
 			const mode = await chooseMode();
-			await buildRootfs(index, packages, tree, folder, {...indexOptions, names, mode, epoch, log, onProgress});
+			await buildRootfs(index, packages, tree, folder, {
+				...indexOptions,
+				...{names, mode, work: options.work, epoch, log, onProgress},
+			});
 			update(mode === 'root' ? 'as root' : 'in a user namespace, without root');
 			await writeFile(join(folder, 'origin.json'), JSON.stringify({mode, epoch} satisfies Origin));
 		});
 	});
 	const read = async () => {
-		await checkUnits(profile, entry);
+		await checkUnits(profile, entry, options.work);
 		return JSON.parse(String(await readVerified(entry, 'origin.json'))) as Origin;
 	};
 	const origin = await read().catch(async error => {

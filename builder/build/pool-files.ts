@@ -1,6 +1,6 @@
 import {rename, stat} from 'node:fs/promises';
 import {basename, join} from 'node:path';
-import {withFolder} from '../folder.ts';
+import {touch, withFolder} from '../folder.ts';
 import {ProgramError, runLong} from '../run.ts';
 import {giveToApt} from './apt.ts';
 import {digestFile} from './cache.ts';
@@ -26,7 +26,9 @@ export const poolPath = (cache: string, file: string, as?: string) => join(cache
 
 async function isThere(path: string, sha256: string | undefined): Promise<boolean> {
 	const found = await stat(path).catch(() => undefined);
-	return found !== undefined && sha256 !== undefined && (await digestFile(path)) === sha256;
+	if (found === undefined || sha256 === undefined || (await digestFile(path)) !== sha256) return false;
+	await touch(path);
+	return true;
 }
 
 /** Downloads files of the pool with apt's own downloader; gives those that the mirror does not have, or has otherwise. */

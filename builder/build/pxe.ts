@@ -1,15 +1,17 @@
-import {chmod, copyFile, mkdir, readdir, rename, rm, stat, writeFile} from 'node:fs/promises';
+import {existsSync, renameSync} from 'node:fs';
+import {chmod, copyFile, mkdir, readdir, rm, stat, writeFile} from 'node:fs/promises';
 import {basename, dirname, join} from 'node:path';
-import {withFolder, writeWhole} from '../folder.ts';
+import {placeFiles, withFolder, writeWhole} from '../folder.ts';
 import type {CompleteProfile} from '../profile/complete.ts';
 import {type FileTree, folders} from '../render/tree.ts';
 import {makeView} from '../render/view.ts';
-import {checkPrograms, run, runLong, UserError} from '../run.ts';
+import {checkPrograms, run, runLong} from '../run.ts';
 import {tellLeft} from './assets.ts';
 import {digestFile} from './cache.ts';
 import type {Contents} from './iso.ts';
 import type {Manifest} from './manifest.ts';
 import type {TopLayer} from './medium.ts';
+import {isTree, logPath, manifestPath, withOutput} from './output.ts';
 import {describe, listLayers, type Parts, type PartsOptions, programs, useParts, verifyParts} from './parts.ts';
 
 export interface PxeOptions extends PartsOptions {
@@ -49,16 +51,6 @@ const loaders = {
 	'bringup.pxe': 'bringup.pxe',
 } as const;
 
-/** Throws a UserError where something else stands in the place of the tree. */
-export async function checkPlace(out: string): Promise<void> {
-	const found = await readdir(out).catch((error): string[] => {
-		if (error.code === 'ENOENT') return [];
-		throw error;
-	});
-	if (found.length > 0 && !found.includes('tree.json'))
-		throw new UserError(`${out} is there and is no netboot tree; choose another place with --out`);
-}
-
 /** Copies files into a tree, by the path that they have there. */
 export async function copyInto(folder: string, contents: Contents): Promise<void> {
 	for (const [path, from] of contents) {
@@ -72,18 +64,6 @@ async function lockTree(folder: string): Promise<void> {
 	await chmod(folder, 0o700);
 	for (const entry of await readdir(folder, {recursive: true, withFileTypes: true}))
 		await chmod(join(entry.parentPath, entry.name), entry.isDirectory() ? 0o700 : 0o600);
-}
-
-/** Puts a tree into a tar, which has its place at once and whole. */
-async function packTree(out: string, epoch: number, signal: AbortSignal): Promise<void> {
-	const options = ['--sort=name', '--owner=0', '--group=0', '--numeric-owner', `--mtime=@${epoch}`];
-	await withFolder(dirname(out), async work => {
-		const made = join(work, 'tree.tar');
-		const place = ['--file', made, '--directory', dirname(out), basename(out)];
-		await runLong(['tar', ...options, '--create', ...place], {signal});
-		await chmod(made, 0o600);
-		await rename(made, `${out}.tar`);
-	});
 }
 
 /** What every tree has: Debian's signed loaders, and GRUB's menu. `base` is where the loaders are. */
@@ -140,7 +120,23 @@ async function writeFiles(parts: Parts, folder: string, work: string): Promise<N
 	return describeTree(profile, top, {epoch: base.epoch, layers});
 }
 
-/** Has a tree made in a folder, describes it, and puts it in place at once. */
+/** Where the tree before is while another takes its place: two renames are not one. */
+const beforePath = (out: string) => join(dirname(out), `.${basename(out)}.before`);
+
+function replaceTree(made: string, out: string): void {
+	if (existsSync(out)) renameSync(out, beforePath(out));
+	renameSync(made, out);
+}
+
+/** Puts back the tree that a power cut has left without its place; one whose successor stands is removed. */
+export async function restoreTree(out: string): Promise<void> {
+	const before = beforePath(out);
+	if (!(await isTree(before))) return;
+	if (existsSync(out)) await rm(before, {recursive: true});
+	else renameSync(before, out);
+}
+
+/** Has a tree made in a folder, describes it, and puts it in place at once, its tar too. */
 export async function placeTree(
 	{out, progress, tar, secrets, signal}: Pick<PxeOptions, 'out' | 'progress' | 'tar' | 'secrets' | 'signal'>,
 	make: (folder: string, work: string) => Promise<{written: NetbootTree; describe: Describe}>,
@@ -154,19 +150,30 @@ export async function placeTree(
 		const listing = await run(['du', '--summarize', '--bytes', folder]);
 		const sha256 = await digestFile(join(folder, 'tree.json'));
 		const manifest = await describe({artefact: basename(out), sha256, size: Number.parseInt(listing, 10)});
-		await rename(out, join(work, 'before')).catch(error => {
-			if (error.code !== 'ENOENT') throw error;
-		});
-		await rename(folder, out);
-		await writeWhole(`${out}.manifest.json`, `${JSON.stringify(manifest, undefined, '\t')}\n`);
+		const packed = join(work, 'tar');
+		if (tar) await progress.stage('tar', () => packTree(folder, packed, written.epoch, signal));
+		if (tar) await chmod(packed, 0o600);
+		await run(['sync', '--file-system', folder]);
+		signal.throwIfAborted();
+		await restoreTree(out);
+		replaceTree(folder, out);
+		await restoreTree(out);
+		if (tar) await placeFiles([[packed, `${out}.tar`]]);
+		await writeWhole(manifestPath(out), `${JSON.stringify(manifest, undefined, '\t')}\n`);
 		return written;
 	});
-	if (tar) await progress.stage('tar', () => packTree(out, made.epoch, signal));
 	if (secrets.size > 0)
 		progress.say(
 			`${out} holds the secrets of the profile, and whoever reaches its server can read them: serve it in a network of its own`,
 		);
 	return made;
+}
+
+/** Packs a tree under its own name. A colon in a path is no host. */
+async function packTree(folder: string, tar: string, epoch: number, signal: AbortSignal): Promise<void> {
+	const options = ['--sort=name', '--owner=0', '--group=0', '--numeric-owner', `--mtime=@${epoch}`, '--force-local'];
+	const what = ['--directory', dirname(folder), basename(folder)];
+	await runLong(['tar', ...options, '--create', '--file', tar, ...what], {signal});
 }
 
 type Describe = (artefact: Pick<Manifest, 'artefact' | 'sha256' | 'size'>) => Promise<Manifest>;
@@ -175,10 +182,8 @@ type Describe = (artefact: Pick<Manifest, 'artefact' | 'sha256' | 'size'>) => Pr
 export async function buildPxe(profile: CompleteProfile, tree: FileTree, options: PxeOptions): Promise<NetbootTree> {
 	const {out, progress, searchPath} = options;
 	await checkPrograms([...programs, 'tar'], searchPath);
-	await mkdir(dirname(out), {recursive: true});
-	const log = `${out}.log`;
-	await rm(log, {force: true});
-	return useParts(profile, tree, log, options, parts => {
+	const log = logPath(out);
+	const use = (parts: Parts) => {
 		tellLeft(parts.assets, progress.say);
 		return placeTree(options, async (folder, work) => {
 			const written = await progress.stage('tree', async update => {
@@ -188,5 +193,9 @@ export async function buildPxe(profile: CompleteProfile, tree: FileTree, options
 			});
 			return {written, describe: artefact => describe(parts, progress, artefact)};
 		});
+	};
+	return withOutput(out, options, async () => {
+		await restoreTree(out);
+		return useParts(profile, tree, log, options, use);
 	});
 }

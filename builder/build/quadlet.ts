@@ -7,7 +7,7 @@ import type {CompleteProfile} from '../profile/complete.ts';
 import {ProfileError} from '../profile/faults.ts';
 import {placeFacts} from '../profile/profile.ts';
 import {type Command, ProgramError, run} from '../run.ts';
-import {type CacheEntry, readVerified} from './cache.ts';
+import {type CacheEntry, findWorkFolder, readVerified} from './cache.ts';
 
 const folder = 'usr/lib/x86_64-linux-gnu';
 
@@ -16,6 +16,9 @@ export const generatorFiles = [
 	'usr/libexec/podman/quadlet',
 	...['ld-linux-x86-64.so.2', 'libc.so.6', 'libresolv.so.2'].map(name => `${folder}/${name}`),
 ];
+
+/** Bytes that the generator and the units take. */
+const workSpace = 2 ** 26;
 
 /** Takes the generator out of the base, each file checked before anything of it is run. */
 async function extractGenerator(base: CacheEntry, root: string): Promise<Command> {
@@ -65,9 +68,11 @@ export async function checkQuadlets(
 }
 
 /** Has the podman of the base read the Quadlet units that the machine will get. Throws a ProfileError with all that it refuses. */
-export async function checkUnits({fields, source}: CompleteProfile, base: CacheEntry): Promise<void> {
+export async function checkUnits({fields, source}: CompleteProfile, base: CacheEntry, wanted?: string): Promise<void> {
 	const {containers} = fields;
 	if (!containers) return;
-	const faults = await withFolder('/var/tmp', work => checkQuadlets(base, containers.users, work));
+	const faults = await withFolder(await findWorkFolder(workSpace, wanted), work =>
+		checkQuadlets(base, containers.users, work),
+	);
 	if (faults.length > 0) throw new ProfileError(placeFacts(faults, source));
 }

@@ -1,6 +1,7 @@
 import {createHash} from 'node:crypto';
 import {mkdir, readFile, rm, writeFile} from 'node:fs/promises';
 import {join} from 'node:path';
+import {touch} from '../folder.ts';
 import {UserError} from '../run.ts';
 import type {Index, IndexOptions} from './lists.ts';
 import {downloadPackages, type Package} from './packages.ts';
@@ -18,6 +19,7 @@ async function usePackages(
 		const data = await readFile(join(archives, item.file)).catch(() => undefined);
 		if (data && sha256(data) === item.sha256) {
 			await use(item, data);
+			await touch(join(archives, item.file));
 			continue;
 		}
 		damaged.push(item);

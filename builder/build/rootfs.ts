@@ -8,14 +8,19 @@ import {digestOf, findWorkFolder} from './cache.ts';
 import {packCommand} from './layer.ts';
 import type {Index, IndexOptions} from './lists.ts';
 import type {Package} from './packages.ts';
+import {readField} from './pool-files.ts';
 import {generatorFiles} from './quadlet.ts';
 import {makeRepository} from './repository.ts';
 
 /** How mmdebstrap becomes root inside the image. */
 export type Mode = 'root' | 'unshare';
 
-/** Bytes that a root file system may take while it is made. */
-const workSpace = 4 * 2 ** 30;
+/** Bytes that a root file system takes while it is made: the packages, what they unpack to, what hooks add, and the squashfs. */
+export function estimateSpace(packages: readonly Package[]): number {
+	const packed = packages.reduce((sum, {size}) => sum + size, 0);
+	const unpacked = packages.reduce((sum, {stanza}) => sum + Number(readField(stanza, 'Installed-Size') || 0) * 1024, 0);
+	return Math.ceil(2.5 * packed + 1.25 * unpacked) + 2 ** 28;
+}
 
 /** Without root where this workstation lets an ordinary user have a user namespace. Throws a UserError where it does not. */
 export async function chooseMode(): Promise<Mode> {
@@ -65,6 +70,8 @@ interface RootfsOptions extends IndexOptions {
 	/** The packages that are asked for by name. */
 	names: readonly string[];
 	mode: Mode;
+	/** Where it is put together, where that was said. */
+	work: string | undefined;
 	/** Seconds since 1970: the date of every file that is newer. */
 	epoch: number;
 	log: string;
@@ -156,7 +163,7 @@ export async function buildRootfs(
 	folder: string,
 	options: RootfsOptions,
 ): Promise<void> {
-	await withFolder(await findWorkFolder(workSpace), async work => {
+	await withFolder(await findWorkFolder(estimateSpace(packages), options.work), async work => {
 		await run(['chmod', '755', work]); // the user namespace's root is somebody else
 		await makeRepository(index, packages, join(work, 'repository'), options);
 		await mkdir(join(work, 'hooks'));

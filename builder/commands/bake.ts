@@ -26,12 +26,12 @@ ${buildHelp}`,
 		const {values} = parseArgs({args: [...argv], options: {...buildOptions, ...keyOptions}});
 		const began = performance.now();
 		const progress = makeProgress(surroundings.err, values.quiet ?? false);
-		const {prepareOutput} = await import('../build/build.ts');
+		const {prepareImage} = await import('../build/output.ts');
 		const {bakeImage, imageOf} = await import('../bake/bake.ts');
 		imageOf((await load(values.profile, surroundings)).profile); // before a key or a code is made for it
 		const place = {
 			default: ({name}: {name: string}) => resolve('out', name),
-			check: (out: string) => prepareOutput(`${out}.iso`),
+			check: prepareImage,
 		};
 		const {profile, out, options} = await prepareBuild(values, place, progress, surroundings);
 		const {buildId, made} = await bakeImage(profile, await renderTree(profile), {

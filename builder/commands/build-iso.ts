@@ -38,7 +38,10 @@ ${buildHelp}`,
 			throw new UsageError(`--engine is own or live-build, and not ${values.engine}`);
 		const began = performance.now();
 		const progress = makeProgress(surroundings.err, values.quiet ?? false);
-		const {buildIso, prepareOutput} = await import('../build/build.ts');
+		const [{buildIso}, {prepareOutput}] = await Promise.all([
+			import('../build/build.ts'),
+			import('../build/output.ts'),
+		]);
 		const place = {default: defaultIso, check: prepareOutput};
 		const prepared = await prepareBuild(values, place, progress, surroundings);
 		const {profile, out: iso} = prepared;

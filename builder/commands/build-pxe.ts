@@ -17,8 +17,8 @@ ${buildHelp}`,
 		const {values} = parseArgs({args: [...argv], options: {...buildOptions, tar: {type: 'boolean'}}});
 		const began = performance.now();
 		const progress = makeProgress(surroundings.err, values.quiet ?? false);
-		const {buildPxe, checkPlace} = await import('../build/pxe.ts');
-		const place = {default: ({name}: {name: string}) => resolve('out', `${name}-pxe`), check: checkPlace};
+		const [{buildPxe}, {prepareTree}] = await Promise.all([import('../build/pxe.ts'), import('../build/output.ts')]);
+		const place = {default: ({name}: {name: string}) => resolve('out', `${name}-pxe`), check: prepareTree};
 		const {profile, out, options, tell} = await prepareBuild(values, place, progress, surroundings);
 		const build =
 			profile.fields.install.method === 'image'

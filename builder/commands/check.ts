@@ -30,21 +30,20 @@ Exit code 0: no fault. 2: faults, each with file:line:column.
 		const {profile, needsKey} = await load(values.profile, surroundings);
 		const {debian} = profile.fields;
 		if (!values.offline) {
-			const [{checkPackages}, {openIndex}, {openMac}] = await Promise.all([
+			const [{checkPackages}, {openIndex}, {openMac}, {withCache}] = await Promise.all([
 				import('../build/packages.ts'),
 				import('../build/lists.ts'),
 				import('../build/mac.ts'),
+				import('../build/output.ts'),
 			]);
 			const say = (line: string) => void surroundings.err.write(`${line}\n`);
 			const cache = resolve(values.cache ?? findCacheFolder(surroundings.environment));
-			const index = await openIndex(debian, {
-				cache,
-				mac: await openMac(findCacheKey(surroundings.environment)),
-				refresh: values.refresh ?? false,
-				say,
-				signal: surroundings.signal,
-			});
-			const faults = await checkPackages(index, debian.packages);
+			const mac = await openMac(findCacheKey(surroundings.environment));
+			const {signal} = surroundings;
+			const options = {cache, mac, refresh: values.refresh ?? false, say, signal};
+			const faults = await withCache(cache, signal, async () =>
+				checkPackages(await openIndex(debian, options), debian.packages),
+			);
 			if (faults.length > 0) throw new ProfileError(placeFacts(faults, profile.source));
 		}
 		const unchecked =

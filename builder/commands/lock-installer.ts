@@ -2,6 +2,7 @@ import {resolve} from 'node:path';
 import {parseArgs} from 'node:util';
 import {resolveInstaller} from '../build/installer/lock.ts';
 import {openMac} from '../build/mac.ts';
+import {checkReplaced, hasKeys, withCache} from '../build/output.ts';
 import {withFolder, writeWhole} from '../folder.ts';
 import {findCacheFolder, findCacheKey} from '../paths.ts';
 import {makeProgress} from '../progress.ts';
@@ -52,9 +53,11 @@ when the mirror has them all; what Debian's signed index does not know is said, 
 		const {say} = makeProgress(surroundings.err, false);
 		const cache = resolve(values.cache ?? findCacheFolder(environment));
 		const mac = await openMac(findCacheKey(environment));
+		await checkReplaced(out, hasKeys('schema', 'release', 'netboot'));
 		const wishes = {netboot: values.netboot, udebs: readVersions(values.udeb ?? [])};
-		const lock = await withFolder(cache, work =>
-			resolveInstaller(debian, wishes, work, {cache, mac, refresh: values.refresh ?? false, say, signal}),
+		const given = {cache, mac, refresh: values.refresh ?? false, say, signal};
+		const lock = await withCache(cache, signal, () =>
+			withFolder(cache, work => resolveInstaller(debian, wishes, work, given)),
 		);
 		await writeWhole(out, `${JSON.stringify(lock, undefined, '\t')}\n`);
 		say(`${out}: ${lock.netboot.file.replace(/^.*\//, '')}, ${lock.udebs.length} udebs`);

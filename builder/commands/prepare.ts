@@ -7,7 +7,7 @@ import {findCacheFolder, findCacheKey, findClustersFolder} from '../paths.ts';
 import {type CompleteProfile, noteMirror} from '../profile/complete.ts';
 import type {Progress} from '../progress.ts';
 import {UsageError} from '../run.ts';
-import {keyPath, makePairedKey} from '../workstation.ts';
+import {checkArchitecture, keyPath, makePairedKey} from '../workstation.ts';
 import {load, type Surroundings} from './command.ts';
 import {prepareRecovery} from './recovery.ts';
 
@@ -26,7 +26,7 @@ export const buildHelp = `  --refresh        ask the archive for new package lis
   --quiet          say only what went wrong
   --new-recovery-code   make a new code for the console; without it, one is made at a profile's first build and told once
 
-SOURCE_DATE_EPOCH dates every file. Exit code 0: done. 1: something failed. 2: the profile has faults.
+SOURCE_DATE_EPOCH dates every file, also in the place of a lock's date. TMPDIR says where root file systems are put together. Exit code 0: done. 1: something failed. 2: the profile has faults.
 `;
 
 export const keyOptions = {sign: {type: 'string'}, 'sign-provenance': {type: 'string'}} as const;
@@ -68,6 +68,7 @@ export async function prepareBuild(
 	progress: Progress,
 	surroundings: Surroundings,
 ): Promise<Prepared> {
+	checkArchitecture(process.arch);
 	const {environment, signal} = surroundings;
 	const wanted = given.out === undefined ? undefined : resolve(given.out);
 	let loaded = await load(given.profile, surroundings, wanted);
@@ -93,6 +94,7 @@ export async function prepareBuild(
 		epoch: readEpoch(environment),
 		progress,
 		signal,
+		work: environment['TMPDIR'] || undefined,
 		searchPath: environment['PATH'] ?? '',
 	};
 	return {profile, out, options, tell: () => recovery.tell(out)};

@@ -3,8 +3,8 @@ import {parseArgs} from 'node:util';
 import {readPins} from '../bake/pins.ts';
 import {checkFolder, readLatest} from '../bake/publish.ts';
 import {formatJunit, type RebuildOptions, type Rebuilt, rebuildImage} from '../bake/rebuild.ts';
-import {prepareOutput} from '../build/build.ts';
 import {formatDifference} from '../build/difference.ts';
+import {prepareImage} from '../build/output.ts';
 import {explain} from '../failure.ts';
 import {writeWhole} from '../folder.ts';
 import {printableJson} from '../printable.ts';
@@ -42,7 +42,7 @@ async function rebuildOne(name: string, common: Common, quiet: boolean, surround
 	try {
 		const place = {
 			default: (profile: {name: string}) => resolve('out', profile.name),
-			check: (out: string) => prepareOutput(`${out}.iso`),
+			check: prepareImage,
 		};
 		const {profile, out, options} = await prepareBuild(
 			{profile: name, refresh: true, cache: common.cache},

@@ -1,6 +1,7 @@
-import {readdir} from 'node:fs/promises';
-import {resolve} from 'node:path';
+import {readdir, rename} from 'node:fs/promises';
+import {dirname, join, resolve} from 'node:path';
 import {parseArgs} from 'node:util';
+import {withFolder} from '../folder.ts';
 import {renderTree, writeTree} from '../render/tree.ts';
 import {UserError} from '../run.ts';
 import {type CliCommand, load, noteKey} from './command.ts';
@@ -29,7 +30,10 @@ Secrets are not in it.
 		const folder = resolve(values.out);
 		const there = await readdir(folder).catch(() => []);
 		if (there.length > 0) throw new UserError(`${values.out} is not empty; name a new folder, or remove what is in it`);
-		await writeTree(tree, folder);
+		await withFolder(dirname(folder), async work => {
+			await writeTree(tree, join(work, 'tree'));
+			await rename(join(work, 'tree'), folder); // onto an empty one too, at once
+		});
 		return 0;
 	},
 };

@@ -1,6 +1,6 @@
-import {writeFile} from 'node:fs/promises';
 import {join} from 'node:path';
 import {parseArgs} from 'node:util';
+import {writeWhole} from '../folder.ts';
 import {formatReference} from '../profile/docs.ts';
 import {makeJsonSchema} from '../profile/schema.ts';
 import type {CliCommand} from './command.ts';
@@ -18,8 +18,8 @@ export const schema: CliCommand = {
 			out.write(text);
 			return 0;
 		}
-		await writeFile(join(values.out, 'profile.schema.json'), text);
-		await writeFile(join(values.out, 'profile.md'), await formatReference());
+		await writeWhole(join(values.out, 'profile.schema.json'), text);
+		await writeWhole(join(values.out, 'profile.md'), await formatReference());
 		return 0;
 	},
 };

@@ -2,8 +2,8 @@ import {resolve} from 'node:path';
 import {parseArgs} from 'node:util';
 import {type Domain, own, placeDomains, renderSeed} from '../../firstboot/sequence.ts';
 import {type SeedFormat, writeSeedFolder, writeSeedIso} from '../bake/seed.ts';
-import {prepareOutput} from '../build/build.ts';
 import {fetchMembers, listMembers} from '../build/cluster.ts';
+import {checkReplaced, isVolume, prepareFolder} from '../build/output.ts';
 import {findClustersFolder} from '../paths.ts';
 import {suggest} from '../profile/explain.ts';
 import {checkPrograms, UsageError, UserError} from '../run.ts';
@@ -72,6 +72,7 @@ in ~/.local/share/bringup/clusters. Keep it as you keep the secrets that it hold
 async function write(rendered: Parameters<typeof writeSeedIso>[0], format: SeedFormat, out: string, path: string) {
 	if (out.endsWith('/')) return writeSeedFolder(rendered, format, resolve(out));
 	await checkPrograms(['xorriso'], path);
-	await prepareOutput(resolve(out));
+	await prepareFolder(resolve(out));
+	await checkReplaced(resolve(out), isVolume('CIDATA', 'config-2'));
 	return writeSeedIso(rendered, format, resolve(out));
 }

@@ -102,7 +102,7 @@ export const profileSchema = z
 			.min(1)
 			.optional()
 			.describe(
-				'another profile, by a path relative to this one; its fields hold where this one says nothing; a field that is null here is taken away',
+				'another profile, by a path relative to this one, or by the name of one that bringup ships, such as node.yaml; its fields hold where this one says nothing; a field that is null here is taken away',
 			),
 		debian,
 		machine,

@@ -1,6 +1,7 @@
 import {realpath, stat} from 'node:fs/promises';
-import {dirname, resolve} from 'node:path';
+import {basename, dirname, join, resolve} from 'node:path';
 import type {FieldPath} from '../../firstboot/facts/fact.ts';
+import {packageFolder} from '../paths.ts';
 import {type Fault, type Place, showPath} from './faults.ts';
 import {type File, isPlain, keyOf, parseFile, type Tree} from './yaml.ts';
 
@@ -35,16 +36,28 @@ function merge(base: unknown, over: unknown, baseTree: Tree, overTree: Tree, pat
 	return over === undefined ? base : over;
 }
 
+/** The file that a profile extends: beside it, or a shipped one by its plain name; a profile of that name may extend it. */
+async function findParent(path: string, parent: string, chain: readonly string[]): Promise<string | undefined> {
+	const places = [dirname(path), ...(basename(parent) === parent ? [join(packageFolder, 'profiles')] : [])];
+	const found: string[] = [];
+	for (const folder of places) {
+		const file = await realpath(resolve(folder, parent)).catch(() => undefined);
+		if (file !== undefined && (await stat(file)).isFile()) found.push(file);
+	}
+	return found.find(file => ![...chain, path].includes(file)) ?? found[0];
+}
+
 async function loadChain(path: string, chain: readonly string[]): Promise<File> {
 	const file = await parseFile(path);
 	const parent = isPlain(file.value) ? file.value['extends'] : undefined;
 	if (typeof parent !== 'string') return file;
 	const place = file.tree.get('["extends"]')?.value as Place;
 	const fail = (message: string): File => ({...file, faults: [...file.faults, {path: 'extends', message, place}]});
-	const parentPath = await realpath(resolve(dirname(path), parent)).catch(() => undefined);
-	const isFile = parentPath !== undefined && (await stat(parentPath)).isFile();
-	if (!isFile)
-		return fail(`there is no file ${showPath(resolve(dirname(path), parent))}; the path is relative to this profile`);
+	const parentPath = await findParent(path, parent, chain);
+	if (parentPath === undefined)
+		return fail(
+			`there is no file ${showPath(resolve(dirname(path), parent))}; the path is relative to this profile, or the name of a shipped one`,
+		);
 	if ([...chain, path].includes(parentPath)) {
 		return fail(
 			`the profiles extend each other in a circle: ${[...chain, path, parentPath].map(showPath).join(' -> ')}`,

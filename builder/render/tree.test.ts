@@ -1,5 +1,5 @@
 import {readdirSync} from 'node:fs';
-import {readdir, readFile, stat} from 'node:fs/promises';
+import {readdir, readFile, stat, writeFile} from 'node:fs/promises';
 import {tmpdir} from 'node:os';
 import {join, relative} from 'node:path';
 import test from 'ava';
@@ -8,8 +8,8 @@ import {withFolder} from '../folder.ts';
 import {packageFolder} from '../paths.ts';
 import {type CompleteProfile, completeProfile} from '../profile/complete.ts';
 import {loadProfile} from '../profile/profile.ts';
-import {run} from '../run.ts';
-import {makeMachine, renderTree, writeTree} from './tree.ts';
+import {ProgramError, run} from '../run.ts';
+import {type FileTree, makeMachine, renderTree, writeTree} from './tree.ts';
 
 const golden = join(packageFolder, 'builder/render/golden');
 const workstation = {mirror: 'http://mirror.example/debian', securityMirror: undefined, sshKeys: []};
@@ -30,10 +30,13 @@ async function readTree(folder: string): Promise<Map<string, {content: string; i
 	return new Map(await Promise.all(files));
 }
 
-async function inWritten(use: (folder: string) => Promise<void>): Promise<void> {
+const profiles = readdirSync(golden).filter(name => name.endsWith('.yaml'));
+
+async function inWritten(use: (folder: string, tree: FileTree) => Promise<void>, file = 'node.yaml'): Promise<void> {
 	await withFolder(tmpdir(), async folder => {
-		await writeTree(await renderTree(await complete(join(golden, 'node.yaml'))), folder);
-		await use(folder);
+		const tree = await renderTree(await complete(join(golden, file)));
+		await writeTree(tree, folder);
+		await use(folder, tree);
 	});
 }
 
@@ -42,7 +45,7 @@ test('every shipped profile has golden files', async t => {
 	t.deepEqual(await names(golden), await names(join(packageFolder, 'profiles')));
 });
 
-for (const file of readdirSync(golden).filter(name => name.endsWith('.yaml'))) {
+for (const file of profiles) {
 	test(`${file} renders as its golden files (npm run golden)`, async t => {
 		const rendered = await renderTree(await complete(join(golden, file)));
 		const found = [...rendered].map(([path, {content, mode}]) => [path, {content, isProgram: mode === 0o755}]);
@@ -66,21 +69,30 @@ test("Debian's live-build takes the tree", t =>
 		);
 	}));
 
-test('systemd takes the units', t =>
-	inWritten(async folder => {
-		const units = join(folder, 'config/includes.chroot/etc/systemd/system');
-		const names = ['bringup.service', 'bringup-install.service', 'bringup-install.target'];
-		// The program and its manual are not on this workstation; anything else that systemd says is a fault.
-		const output = await run(['systemd-analyze', 'verify', '--man=no', ...names.map(name => join(units, name))]).catch(
-			error => String(error.output),
-		);
-		const lines = output
-			.split('\n')
-			.filter(
-				line => line.includes('bringup') && !/Command \/usr\/bin\/(bringup|udevadm) is not executable/.test(line),
-			);
-		t.deepEqual(lines, []);
-	}));
+/** What systemd has to say of the units of a tree, but for programs that are on the machine and not on this workstation. */
+async function verifyUnits(folder: string): Promise<string[]> {
+	const at = join(folder, 'config/includes.chroot/etc/systemd/system');
+	const units = (await readdir(at)).filter(name => /\.(service|timer|target|socket|path|mount)$/.test(name));
+	const paths = units.map(name => join(at, name));
+	// It exits with 1 for a program that is missing too: what it says is what counts.
+	const said: string[] = [];
+	const onLine = (line: string) => said.push(line);
+	await run(['systemd-analyze', 'verify', '--man=no', ...paths], {onLine}).catch(error => {
+		if (!(error instanceof ProgramError) || said.length === 0) throw error;
+	});
+	const expected = /Command \/usr\/bin\/(bringup|udevadm) is not executable/;
+	return said.filter(line => line.includes('bringup') && !expected.test(line));
+}
+
+test('systemd takes every unit of every profile, and would not take another', async t => {
+	for (const file of profiles)
+		await inWritten(async folder => {
+			t.deepEqual(await verifyUnits(folder), [], file);
+			const timer = join(folder, 'config/includes.chroot/etc/systemd/system/bringup-again.timer');
+			await writeFile(timer, (await readFile(timer, 'utf8')).replace('[Timer]', '[Timer]\nOnNonsense=1'));
+			t.regex((await verifyUnits(folder)).join('\n'), /bringup-again\.timer.*OnNonsense/, file);
+		}, file);
+});
 
 test("systemd rates the service's exposure below 4.0", t =>
 	inWritten(async folder => {
@@ -89,21 +101,41 @@ test("systemd rates the service's exposure below 4.0", t =>
 		t.pass();
 	}));
 
-test('the shell takes the scripts', t =>
-	inWritten(async folder => {
-		for (const script of [
-			'auto/config',
-			'config/hooks/normal/9000-bringup.hook.chroot',
-			'config/includes.chroot/usr/bin/bringup',
-			'config/includes.chroot/etc/default/grub',
-		]) {
-			await run(['sh', '-n', join(folder, script)]);
-		}
-		t.pass();
-	}));
+test('the shell takes every script, and every script in a script', async t => {
+	const taken = new Set<string>();
+	for (const file of profiles)
+		await inWritten(async (folder, tree) => {
+			for (const [path, {content}] of tree) {
+				if (!content.startsWith('#!/bin/sh') && path !== 'config/includes.chroot/etc/default/grub') continue;
+				await t.notThrowsAsync(run(['sh', '-n', join(folder, path)]), path);
+				const inner = [...content.matchAll(/<<'END'\n([\s\S]*?)\nEND\n/g)].map(([, text = '']) => text);
+				for (const text of inner.filter(text => text.startsWith('#!/bin/sh')))
+					await t.notThrowsAsync(run(['sh', '-n'], {input: text}), path);
+				taken.add(path).add(`${path} (${inner.length})`);
+			}
+		}, file);
+	const wanted = [
+		'auto/config',
+		'config/hooks/normal/5000-live-boot.hook.chroot (2)',
+		'config/includes.chroot/usr/bin/bringup',
+	];
+	for (const path of wanted) t.true(taken.has(path), path);
+	t.true([...taken].filter(path => path.startsWith('config/hooks/live/')).length > 0);
+	await t.throwsAsync(run(['sh', '-n'], {input: '#!/bin/sh\nif true\n'}));
+});
 
-test("GRUB's own parser takes the menu", t =>
-	inWritten(async folder => {
-		await run(['grub-script-check', join(folder, 'config/includes.binary/boot/grub/grub.cfg')]);
-		t.pass();
-	}));
+test("GRUB's own parser takes every menu", async t => {
+	const taken = new Set<string>();
+	for (const file of profiles)
+		await inWritten(async (folder, tree) => {
+			for (const path of [...tree.keys()].filter(path => path.endsWith('grub.cfg'))) {
+				await t.notThrowsAsync(run(['grub-script-check', join(folder, path)]), path);
+				taken.add(path);
+			}
+		}, file);
+	t.deepEqual([...taken].sort(), [
+		'config/includes.binary/boot/grub/grub.cfg',
+		'config/includes.binary/boot/grub/x86_64-efi/grub.cfg',
+		'pxe/grub/grub.cfg',
+	]);
+});

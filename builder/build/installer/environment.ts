@@ -146,9 +146,9 @@ export async function makeEnvironment(
 	lock: InstallerLock,
 	packages: readonly Package[],
 	folder: string,
-	{cache, epoch}: {cache: string; epoch: number},
+	{cache, epoch, work: wanted}: {cache: string; epoch: number; work: string | undefined},
 ): Promise<void> {
-	await withFolder(await findWorkFolder(workSpace), async work => {
+	await withFolder(await findWorkFolder(workSpace, wanted), async work => {
 		const {status, mergedUsr} = await extractNetboot(lock.release, poolPath(cache, lock.netboot.file), work);
 		const root = join(work, 'root');
 		await unpackPackages(packages, cache, root);

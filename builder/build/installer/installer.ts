@@ -1,4 +1,4 @@
-import {chmod, copyFile, mkdir, readFile, rm, writeFile} from 'node:fs/promises';
+import {chmod, copyFile, mkdir, readFile, writeFile} from 'node:fs/promises';
 import {join} from 'node:path';
 import type {CompleteProfile} from '../../profile/complete.ts';
 import {type FileTree, folders, writeTree} from '../../render/tree.ts';
@@ -9,6 +9,7 @@ import {digestOf, discardEntry} from '../cache.ts';
 import type {Contents} from '../iso.ts';
 import {packFiles} from '../layer.ts';
 import {readTools} from '../maker.ts';
+import {logPath, withOutput} from '../output.ts';
 import type {PartsOptions} from '../parts.ts';
 import {smallRoot} from './environment.ts';
 import {appendFiles} from './initramfs.ts';
@@ -146,8 +147,16 @@ export async function buildInstallerIso(
 ): Promise<{buildId: string; made: boolean}> {
 	const {iso, searchPath} = options;
 	await checkPrograms(installerPrograms, searchPath);
-	const log = `${iso.replace(/\.iso$/, '')}.log`;
-	await rm(log, {force: true});
+	return withOutput(iso, options, () => makeInstallerIso(profile, tree, options));
+}
+
+/** The same, while nobody else makes it. */
+async function makeInstallerIso(
+	profile: CompleteProfile,
+	tree: FileTree,
+	options: BuildOptions,
+): Promise<{buildId: string; made: boolean}> {
+	const log = logPath(options.iso);
 	const parts = await gatherInstaller(profile, tree, options);
 	const medium: Medium = {
 		base: parts.environment.folder,

@@ -123,7 +123,7 @@ export async function gatherInstaller(
 	// The date of the first that was made stays: a newer list of the same packages makes no other medium.
 	const {entry: environment} = await fetchEntry(join(cache, 'installer', key), mac, async folder => {
 		const epoch = options.epoch ?? index.epoch;
-		await progress.stage('initramfs', () => makeEnvironment(lock, own, folder, {cache, epoch}));
+		await progress.stage('initramfs', () => makeEnvironment(lock, own, folder, {cache, epoch, work: options.work}));
 		await writeFile(join(folder, 'epoch'), String(epoch));
 	});
 	const epoch = Number(await readFile(join(environment.folder, 'epoch'), 'utf8'));
