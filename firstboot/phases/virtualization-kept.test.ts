@@ -1,6 +1,7 @@
 import test from 'ava';
 import {foldersOf} from '../folders.test.machine.ts';
 import {deriveUuid} from '../machine-identity.ts';
+import {PartsError, rememberAnswers} from '../phase.ts';
 import {placeDomains} from '../virtualization.ts';
 import {
 	blank,
@@ -58,4 +59,26 @@ test('a disk of a defined domain that is gone is refused, before anything is pla
 	await t.throwsAsync(virtualization.plan(config, machine(done, {}, {'/etc/fstab': `nas:/vms ${images} nfs\n`})), {
 		message: /nothing is mounted at \/var\/lib\/libvirt\/images/,
 	});
+});
+
+test('the domain whose disk is gone does not keep another from starting', async t => {
+	const there = [...Object.keys(listDefined(config)), ...madeDisks(config)];
+	const left = there.filter(path => !path.includes('old-0') && path !== '/run/libvirt/qemu/k3s.xml');
+	const error = await t.throwsAsync(
+		virtualization.plan(config, rememberAnswers(machine(done, {}, foldersOf(left))).probe),
+		{
+			instanceOf: PartsError,
+		},
+	);
+	t.deepEqual([...(error?.parts.keys() ?? [])], ['domains.old']);
+	t.deepEqual(
+		error?.steps.map(({why}) => why),
+		['start k3s'],
+	);
+	const fstab = {'/etc/fstab': `nas:/vms ${images} nfs\n`};
+	const unmounted = await t.throwsAsync(virtualization.plan(config, machine(blank, {}, fstab)), {
+		instanceOf: PartsError,
+	});
+	t.deepEqual([...(unmounted?.parts.keys() ?? [])], ['pools.images', 'domains.k3s', 'domains.old']);
+	t.false(unmounted?.steps.some(({why}) => /pool images|disk|k3s/.test(why)));
 });

@@ -20,7 +20,7 @@ import {
 } from '../libvirt.ts';
 import {deriveUuid, readMachineIdentity} from '../machine-identity.ts';
 import {planTable} from '../nftables.ts';
-import {type Phase, type Probe, planFile, type Step} from '../phase.ts';
+import {type Phase, type Probe, planFile, planParts, type Step} from '../phase.ts';
 import {listSeedSecrets, renderSeed, type Seed} from '../seed.ts';
 import {findFullFolders, findShortages, roundMemory} from '../sizing.ts';
 import {renderSpoofing} from '../spoofing.ts';
@@ -99,11 +99,14 @@ async function planNesting({nested}: Virtualization, {files}: Libvirt, probe: Pr
 	return steps;
 }
 
-async function planPoolsAndNetworks({config, identity, libvirt, storage, probe}: Place): Promise<Step[]> {
+async function planPoolsAndNetworks(
+	parts: readonly string[],
+	{config, identity, libvirt, storage, probe}: Place,
+): Promise<Step[]> {
 	const makeFolder = (path: string, why: string) =>
 		storage.paths.has(path) ? [] : [run(['mkdir', '--parents', '--mode=0711', path], why)];
 	const steps = makeFolder(seedsFolder, 'make the folder of the seeds');
-	for (const {name, path} of listFolderPools(config)) {
+	for (const {name, path} of listFolderPools(config).filter(({name}) => parts.includes(`pools.${name}`))) {
 		const render = (uuid = deriveUuid(identity, 'pool', name)) => renderPool(name, uuid, path);
 		steps.push(...makeFolder(path, `make the folder of the pool ${name}`));
 		steps.push(...(await planPool({name, path, render}, libvirt, probe)));
@@ -179,6 +182,43 @@ async function planDomain(
 	return steps;
 }
 
+/** Throws when a pool, or a domain with its disks, is not where it should be. */
+async function checkPart(
+	part: string,
+	domains: readonly PlacedDomain[],
+	{config, definitions, storage, probe}: Place,
+): Promise<void> {
+	const folders = listFolderPools(config);
+	const pool = folders.find(({name}) => part === `pools.${name}`);
+	const domain = domains.find(({name}) => part === `domains.${name}`);
+	const paths = domain?.volumes.flatMap(volume => (volume.kind === 'file' ? [volume.folder] : []));
+	await checkMounted(pool ? [pool] : folders.filter(({path}) => paths?.includes(path)), probe);
+	if (domain) await checkDisks(domain, definitions.get(domain.name), storage, probe);
+}
+
+/** The steps to libvirt and to these pools and domains. */
+async function planAll(all: readonly PlacedDomain[], parts: readonly string[], place: Place): Promise<Step[]> {
+	const {config, libvirt, storage, probe} = place;
+	const domains = all.filter(({name}) => parts.includes(`domains.${name}`));
+	const running = new Set(
+		domains.map(({name}) => name).filter(name => libvirt.files.has(`${active.domain}/${name}.xml`)),
+	);
+	const volumes = domains.flatMap(domain => domain.volumes);
+	const steps = [
+		...(await planNesting(config, libvirt, probe)),
+		...(await planDaemon(libvirt, probe)),
+		...planDefaultNetwork(libvirt),
+		...(await planLeftDomains(config, libvirt, probe)),
+		...(await planPoolsAndNetworks(parts, place)),
+		// Before a domain starts: its link is named in the rules already.
+		...(await planTable(probe, renderSpoofing(all))),
+		...(await planAssets(listMissingImages(volumes, storage), probe)),
+		...(await planVolumes(domains, storage, running, probe)),
+	];
+	for (const domain of domains) steps.push(...(await planDomain(domain, place)));
+	return steps;
+}
+
 /** KVM, libvirt, its pools, networks and domains. */
 export const virtualization: Phase<typeof virtualizationSchema> = {
 	schema: virtualizationSchema,
@@ -204,27 +244,17 @@ export const virtualization: Phase<typeof virtualizationSchema> = {
 		});
 		const domains = placeDomains(config, identity, new Map(kept));
 		await checkStorage(config, domains, probe);
-		await checkMounted(listFolderPools(config), probe);
+		const folders = listFolderPools(config);
 		const volumes = domains.flatMap(domain => domain.volumes);
-		const storage = await readStorage([seedsFolder, ...listFolderPools(config).map(({path}) => path)], volumes, probe);
-		for (const domain of domains) await checkDisks(domain, definitions.get(domain.name), storage, probe);
-		const running = new Set(
-			domains.map(({name}) => name).filter(name => libvirt.files.has(`${active.domain}/${name}.xml`)),
-		);
+		const storage = await readStorage([seedsFolder, ...folders.map(({path}) => path)], volumes, probe);
 		const place = {config, identity, definitions, libvirt, storage, probe};
-		const steps = [
-			...(await planNesting(config, libvirt, probe)),
-			...(await planDaemon(libvirt, probe)),
-			...planDefaultNetwork(libvirt),
-			...(await planLeftDomains(config, libvirt, probe)),
-			...(await planPoolsAndNetworks(place)),
-			// Before a domain starts: its link is named in the rules already.
-			...(await planTable(probe, renderSpoofing(domains))),
-			...(await planAssets(listMissingImages(volumes, storage), probe)),
-			...(await planVolumes(domains, storage, running, probe)),
-		];
-		for (const domain of domains) steps.push(...(await planDomain(domain, place)));
-		return steps;
+		const pools = folders.map(({name}) => `pools.${name}`);
+		// One that cannot be made, or must not be, does not keep the others from running.
+		return planParts(
+			[...pools, ...domains.map(({name}) => `domains.${name}`)],
+			part => checkPart(part, domains, place),
+			(_, parts) => planAll(domains, parts, place),
+		);
 	},
 	async absent(probe) {
 		// A machine that never had the section has no program that could be asked.
