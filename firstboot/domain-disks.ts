@@ -1,6 +1,6 @@
 import {type Asset, assetPath} from './assets.ts';
 import {planCleanGrowth} from './logical-growth.ts';
-import type {Command, Probe, Step} from './phase.ts';
+import {type Command, ofPart, type Probe, type Step} from './phase.ts';
 import {formatBytes} from './sizing.ts';
 import type {PlacedDomain, Volume} from './virtualization.ts';
 
@@ -259,7 +259,7 @@ export async function planVolumes(
 				if (!storage.paths.has(base) && !bases.has(base)) steps.push(...planBase(base, from));
 				bases.add(base);
 			}
-			steps.push(...own);
+			steps.push(...ofPart(`domains.${domain.name}`, own));
 		}
 	}
 	return steps;

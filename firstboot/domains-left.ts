@@ -1,5 +1,5 @@
 import {active, defined, findOwnUuid, type Libvirt, run} from './libvirt.ts';
-import type {Probe, Step} from './phase.ts';
+import {ofPart, type Probe, type Step} from './phase.ts';
 import type {Virtualization} from './virtualization.ts';
 
 /** What bringup has defined of a kind, and the profile has no more, by name. */
@@ -39,7 +39,8 @@ export async function planLeftDomains(
 	probe: Probe,
 ): Promise<Step[]> {
 	const steps: Step[] = [];
-	for (const name of await findLeft('domain', domains, libvirt, probe)) steps.push(...planDomain(name, libvirt));
+	for (const name of await findLeft('domain', domains, libvirt, probe))
+		steps.push(...ofPart(`domains.${name}`, planDomain(name, libvirt)));
 	for (const name of await findLeft('network', networks, libvirt, probe)) {
 		if (libvirt.files.has(`${active.network}/${name}.xml`))
 			steps.push(run(['virsh', 'net-destroy', name], `stop the network ${name}, which is not in the profile`));

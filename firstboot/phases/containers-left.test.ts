@@ -1,4 +1,6 @@
 import test from 'ava';
+import {PartsError} from '../phase.ts';
+import {containersSchema} from '../quadlet.ts';
 import {probeRecord} from '../record.ts';
 import {blank, config, folder, machine, parse, storage, web, whys} from './containers.test.machine.ts';
 import {containers} from './containers.ts';
@@ -22,7 +24,7 @@ test('a secret that left the profile is removed once nothing uses it; one that a
 });
 
 test('the units and secrets of a user who left the profile go, and what is in the home stays', async t => {
-	const none = containers.schema.parse({users: {}});
+	const none = containersSchema.parse({users: {}});
 	const listed = {[`${folder}/`]: '2001\td\n'};
 	const steps = await containers.plan(none, machine({}, listed));
 	t.deepEqual(whys(steps), [
@@ -40,10 +42,19 @@ test('the units and secrets of a user who left the profile go, and what is in th
 	);
 	t.deepEqual(await containers.plan(none, probeRecord(blank)), []);
 	t.deepEqual(await containers.absent?.(probeRecord({commands: {}, files: {}})), []);
-	const other = containers.schema.parse({users: {other: {uid: 2002}}});
+	const other = containersSchema.parse({users: {other: {uid: 2002}}});
 	const both = whys(await containers.plan(other, machine({}, listed)));
 	t.true(
 		both.indexOf('remove the units of web; volumes and images stay in its home') <
 			both.indexOf('have the managers of the container users started at boot'),
 	);
+});
+
+test('what one user has broken keeps no other user’s containers from running', async t => {
+	const two = containersSchema.parse({users: {web, other: {uid: 2002}}});
+	const broken = {[`${storage}/overlay-images/images.json`]: ''};
+	const error = await t.throwsAsync(containers.plan(two, machine({}, broken)), {instanceOf: PartsError});
+	t.deepEqual([...(error?.parts.keys() ?? [])], ['web']);
+	t.true(error?.steps.some(({why}) => why === 'make the user other, who logs in nowhere'));
+	t.false(error?.steps.some(({why}) => / web$/.test(why)));
 });

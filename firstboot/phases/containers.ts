@@ -1,5 +1,5 @@
 import {planOwned} from '../owned.ts';
-import {type Phase, type Probe, planFile, readUnit, type Step} from '../phase.ts';
+import {ofPart, type Phase, type Probe, planFile, planParts, readUnit, type Step} from '../phase.ts';
 import {findMissingImages, planImages, planNoSecrets, planSecrets, userPodman} from '../podman.ts';
 import {type ContainerUser, containersSchema, formatUnits, quadletFolder} from '../quadlet.ts';
 import {type Numbered, planRanges} from '../subids.ts';
@@ -141,14 +141,20 @@ export const containers: Phase<typeof containersSchema> = {
 		const ranges = await planRanges(users, probe);
 		const managers = await planManagers(users, probe);
 		const steps = [...gone, ...accounts.steps, ...ranges.steps, ...managers.steps];
-		for (const user of users) {
-			if (ranges.changed.has(user.name) && !accounts.fresh.has(user.name)) {
-				const command = userPodman(user, 'system', 'migrate');
-				steps.push({do: 'run', command, why: `have the containers of ${user.name} take their new ranges`});
-			}
-			steps.push(...(await planUser(user, managers.running.has(user.name), probe)));
-		}
-		return steps;
+		const plan = async (name: string): Promise<Step[]> => {
+			const user = users.find(one => one.name === name);
+			if (!user) return [];
+			const own = await planUser(user, managers.running.has(name), probe);
+			if (!ranges.changed.has(name) || accounts.fresh.has(name)) return own;
+			const command = userPodman(user, 'system', 'migrate');
+			return [{do: 'run', command, why: `have the containers of ${name} take their new ranges`}, ...own];
+		};
+		// What one user has broken in its home does not keep the containers of others from running.
+		return planParts(
+			users.map(({name}) => name),
+			plan,
+			(plans, names) => [...steps, ...plans.flatMap((own, index) => ofPart(names[index], own))],
+		);
 	},
 	absent: probe => containers.plan({users: {}}, probe),
 };

@@ -20,7 +20,7 @@ import {
 } from '../libvirt.ts';
 import {deriveUuid, readMachineIdentity} from '../machine-identity.ts';
 import {planTable} from '../nftables.ts';
-import {type Phase, type Probe, planFile, planParts, type Step} from '../phase.ts';
+import {ofPart, type Phase, type Probe, planFile, planParts, type Step} from '../phase.ts';
 import {listSeedSecrets, renderSeed, type Seed} from '../seed.ts';
 import {findFullFolders, findShortages, roundMemory} from '../sizing.ts';
 import {renderSpoofing} from '../spoofing.ts';
@@ -215,7 +215,7 @@ async function planAll(all: readonly PlacedDomain[], parts: readonly string[], p
 		...(await planAssets(listMissingImages(volumes, storage), probe)),
 		...(await planVolumes(domains, storage, running, probe)),
 	];
-	for (const domain of domains) steps.push(...(await planDomain(domain, place)));
+	for (const domain of domains) steps.push(...ofPart(`domains.${domain.name}`, await planDomain(domain, place)));
 	return steps;
 }
 
