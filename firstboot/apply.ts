@@ -1,6 +1,7 @@
 import {type ChildProcess, spawn} from 'node:child_process';
 import {once} from 'node:events';
 import {setTimeout as sleep} from 'node:timers/promises';
+import {checkDisks} from './disk-check.ts';
 import {fetchFile} from './fetch.ts';
 import {files, writeDurably} from './files.ts';
 import {formatSeconds, limitOf, questionSeconds} from './limits.ts';
@@ -237,6 +238,7 @@ export function openDoor(say: Say, {confined}: {confined: boolean}): OpenDoor {
 			if (step.do !== 'run') return apply(step, sayMore);
 			const limit = step.seconds ?? limitOf(step.command);
 			const as = confined ? {as: inUnit(step.command, step.why, limit)} : {};
+			await checkDisks(step.on ?? []);
 			await run(step.command, {limit, say: sayMore, input: step.stdin, changes: true, ...as});
 		},
 	};

@@ -1,4 +1,7 @@
-import {type Disk, explainDisks, type Install, readDisks} from './disks.ts';
+import {explainInstall} from './choice.ts';
+import {type Contents, edges, isBlank, readContents, readSignatures, type Signature} from './contents.ts';
+import {type Disk, type Install, isDataLabel, readBlockDevices, readDisks} from './disks.ts';
+import {planStops, planWipe} from './erase.ts';
 import {
 	isBegun,
 	type Layout,
@@ -7,18 +10,24 @@ import {
 	partitionPath,
 	partitions,
 	readMark,
-	readSignatures,
-	readTable,
 	rootName,
-	type Signature,
 	type Table,
 } from './layout.ts';
 import type {Probe, Step} from './phase.ts';
 
+/** Whether the disk has the partitions that every install makes, and none beside them. */
+function isOnlyOurs(table: Table | undefined): boolean {
+	const names = new Map(table?.partitions.map(({number, name}) => [number, name]));
+	return (
+		names.size === 3 && names.get(partitions.bios) === 'bringup-bios' && names.get(partitions.esp) === 'bringup-esp'
+	);
+}
+
 /** Whether the disk holds nothing but an install of ours that never booted. */
 async function isUnfinished(disk: Disk, table: Table | undefined, layout: Layout, probe: Probe): Promise<boolean> {
 	const root = table?.partitions.find(({number}) => number === partitions.root);
-	if (table?.id !== layout.tableId || root === undefined || table.mark?.uuid !== root.uuid) return false;
+	if (table?.id !== layout.tableId || root === undefined || table.mark?.uuid !== root.uuid || !isOnlyOurs(table))
+		return false;
 	const [onEsp, onRoot] = await Promise.all([
 		readSignatures(probe, partitionPath(disk, partitions.esp)),
 		readSignatures(probe, partitionPath(disk, partitions.root)),
@@ -45,40 +54,38 @@ async function findConsent(
 				`${disk.name} was installed by this very medium. Remove the medium and boot the disk; to install it anew, build the medium again with a changed profile, or erase the disk (wipefs --all)`,
 			);
 		}
-		if (config.wipe === 'same-machine' && layout.identified) return 'wipe: same-machine';
+		if (config.wipe === 'same-machine' && layout.identified && isOnlyOurs(table)) return 'wipe: same-machine';
 	}
 	return config.wipe === 'any' ? 'wipe: any' : undefined;
 }
 
-/** An empty disk reads as one: libblkid takes a sector that cannot be read for one without a signature. */
-async function checkEmpty(disk: Disk, probe: Probe): Promise<void> {
-	if (disk.contents !== 'empty') {
+/** What the profile cannot give up. udev may not have seen these partitions; the disk's own table has them. */
+function checkData(disk: Disk, table: Table | undefined): void {
+	const data = table?.partitions.filter(({name}) => isDataLabel(name)).map(({name}) => name) ?? [];
+	if (data.length > 0)
 		throw new Error(
-			`${disk.name} shows no signature to wipefs, but lsblk sees: ${disk.contents}. Look at it before anything is written to it`,
+			`${disk.name} is a data disk: it carries ${data.join(', ')}. An install takes none, whatever install.wipe says; if it may go, erase it yourself (wipefs --all)`,
 		);
-	}
-	await probe.output(['dd', `if=${disk.path}`, 'of=/dev/null', 'bs=1M', 'count=4', 'status=none']);
-	const end = Math.max(0, Math.floor(disk.size / 2 ** 20) - 4);
-	await probe.output(['dd', `if=${disk.path}`, 'of=/dev/null', 'bs=1M', `skip=${end}`, 'status=none']);
 }
 
-async function refuse(config: Install, disk: Disk, probe: Probe): Promise<never> {
+async function refuse(config: Install, disk: Disk, contents: Contents, probe: Probe): Promise<never> {
+	const what = `${disk.name} (${[disk.model, disk.serial].filter(Boolean).join(', ')}) is not empty`;
+	const why = contents.raw
+		? `${what}: it has no signature, and there are bytes other than zero in its first or last 8 MiB, as of an encrypted disk without a header or a raw database; install.wipe is ${config.wipe}`
+		: `${what}, and install.wipe is ${config.wipe}`;
+	const {serial, wwids} = disk;
+	const [wwid] = wwids;
+	const named = wwid ? `wwid: ${JSON.stringify(wwid)}` : serial ? `serial: ${JSON.stringify(serial)}` : undefined;
 	throw new Error(
 		[
-			`${disk.name} (${[disk.model, disk.serial].filter(Boolean).join(', ')}) is not empty, and install.wipe is ${config.wipe}`,
-			explainDisks(config.disk, await readDisks(probe)),
+			why,
+			explainInstall(config, await readDisks(probe)),
 			'nothing was changed. If what is on the disk may go, either erase it yourself (wipefs --all), or say so in the',
 			'profile, build the medium again and boot it:',
 			'  install: {wipe: same-machine}   # an earlier install of bringup on this very machine',
-			'  install: {wipe: any}            # whatever is there',
+			...(named ? [`  install: {disk: {${named}}, wipe: any}   # whatever is there`] : []),
 		].join('\n'),
 	);
-}
-
-function planWipe(disk: Disk, consent: string): Step[] {
-	const what = `${disk.contents} on ${disk.name} (${disk.model}, serial ${disk.serial || 'none'}; ${consent})`;
-	const devices = [...disk.partitions.map(number => partitionPath(disk, number)), disk.path];
-	return devices.map(device => ({do: 'run', command: ['wipefs', '--all', device], why: `erase ${what}: ${device}`}));
 }
 
 /** Where debian-installer's road has it on record until the next boot whether the disk's content was given up. */
@@ -95,21 +102,38 @@ export interface Clearance {
 	wipe: Step[];
 }
 
+async function planErasure(disk: Disk, consent: string, probe: Probe): Promise<Step[]> {
+	const devices = await readBlockDevices(probe);
+	const node = devices.find(({name}) => name === disk.name);
+	if (!node) throw new Error(`${disk.name} is not there any more; boot the medium again`);
+	const given = {disk, node, consent};
+	return [...planStops([given], devices), ...planWipe(given)];
+}
+
 /** Whether the profile lets the chosen disk's content go. Throws, with every disk explained, when it does not. */
 export async function planClearance(config: Install, disk: Disk, layout: Layout, probe: Probe): Promise<Clearance> {
-	const found = await readSignatures(probe, disk.path);
-	const table = await readTable(probe, disk.path, found);
-	if (isBegun(table, layout)) {
+	const contents = await readContents(probe, disk.path, edges.disk);
+	const {table} = contents;
+	checkData(disk, table);
+	if (isBegun(table, layout) && isOnlyOurs(table)) {
+		// debian-installer's road alone erases this: the other goes on with it, while it is mounted.
 		const consent = 'this install has begun on it';
-		return {begun: true, consent, given: true, wipe: planWipe(disk, consent)};
+		return {begun: true, consent, given: true, wipe: planWipe({disk, consent})};
 	}
 	// Erased, and the power was cut before there was a table.
-	if (found.length === 0 && (await readMark(probe, disk.path, markOffset))?.uuid === layout.rootPartUuid)
+	const mark = contents.raw ? await readMark(probe, disk.path, markOffset) : undefined;
+	if (mark?.uuid === layout.rootPartUuid)
 		return {begun: false, consent: 'this install has begun on it', given: true, wipe: []};
-	if (found.length === 0) {
-		await checkEmpty(disk, probe);
+	if (mark !== undefined)
+		return {begun: false, consent: 'an install that never booted', given: config.wipe === 'any', wipe: []};
+	if (isBlank(contents)) {
+		if (disk.contents !== 'empty')
+			throw new Error(
+				`${disk.name} shows no signature to wipefs, but lsblk sees: ${disk.contents}. Look at it before anything is written to it`,
+			);
 		return {begun: false, consent: 'the disk is empty', given: config.wipe === 'any', wipe: []};
 	}
-	const consent = (await findConsent(config, disk, table, layout, probe)) ?? (await refuse(config, disk, probe));
-	return {begun: false, consent, given: true, wipe: planWipe(disk, consent)};
+	const found = await findConsent(config, disk, table, layout, probe);
+	const consent = found ?? (await refuse(config, disk, contents, probe));
+	return {begun: false, consent, given: true, wipe: await planErasure(disk, consent, probe)};
 }

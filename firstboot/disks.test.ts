@@ -1,13 +1,6 @@
 import test from 'ava';
-import {
-	chooseDisk,
-	findMismatch,
-	type Install,
-	installSchema,
-	listBlockDevices,
-	parseSize,
-	readDisks,
-} from './disks.ts';
+import {chooseDisk, findMismatch} from './choice.ts';
+import {type Install, installSchema, listBlockDevices, parseSize, readDisks} from './disks.ts';
 import {probeRecord} from './record.ts';
 
 interface Row {
@@ -21,6 +14,7 @@ interface Row {
 	rm?: boolean;
 	ro?: boolean;
 	fstype?: string | null;
+	partlabel?: string;
 	mountpoints?: (string | null)[];
 	children?: Row[];
 }
@@ -100,6 +94,15 @@ const chosen: [title: string, rows: Row[], selector: Install['disk'], name: stri
 		'sdb',
 	],
 	['sizes are a range', [{...nvme, size: 256e9}, twin], {minSize: '200GB', maxSize: '300GB'}, 'nvme0n1'],
+	[
+		'the areas of an eMMC for boot loaders are no disks',
+		[
+			{name: 'mmcblk0', serial: 'M'},
+			{name: 'mmcblk0boot0', serial: 'M', size: 4194304},
+		],
+		{serial: 'M'},
+		'mmcblk0',
+	],
 	['an SD card is mmc', [{name: 'mmcblk0', size: 64e9}], {transport: 'mmc'}, 'mmcblk0'],
 ];
 
@@ -114,13 +117,40 @@ const refused: [title: string, rows: Row[], selector: Install['disk'], reason: R
 		'two disks that match are refused',
 		[nvme, twin],
 		{minSize: '16G'},
-		/matches 2[\s\S]*nvme0n1[\s\S]*nvme1n1[\s\S]*wwid: eui\.01/,
+		/matches 2[\s\S]*nvme0n1[\s\S]*nvme1n1[\s\S]*one of these lines:\n {2}install: \{disk: \{wwid: "eui\.01"\}\}/,
 	],
 	[
 		'no disk that matches is refused, and all are shown',
 		[nvme, stick],
 		{serial: 'S9'},
 		/matches 0[\s\S]*its serial is not S9[\s\S]*it is the boot medium/,
+	],
+	[
+		'a serial that YAML would take for a number is told in quotes',
+		[{name: 'mmcblk0', serial: '0x1a2b3c4d'}, nvme],
+		{minSize: '1G'},
+		/disk: \{serial: "0x1a2b3c4d"\}\}/,
+	],
+	[
+		'of disks that share a serial the model is told',
+		[
+			{...nvme, wwn: null},
+			{...twin, wwn: null, serial: 'S1', model: 'OTHER'},
+		],
+		{serial: 'S1'},
+		/one of these lines:\n {2}install: \{disk: \{serial: "S1", model: "EXAMPLE 990"\}\}/,
+	],
+	[
+		'where nothing tells disks apart nothing is told',
+		[nvme, {...nvme, name: 'nvme1n1'}],
+		{wwid: 'eui.01'},
+		/No wwid, serial or model tells these disks apart: take out all but one$/,
+	],
+	[
+		'of the one disk that matches and cannot be taken the reason is told',
+		[{...nvme, rm: true}, twin],
+		{serial: 'S1'},
+		/nothing was changed\. nvme0n1 matches and cannot be taken: it is removable$/,
 	],
 	['a disk without a serial does not match one', [{name: 'vda', tran: null}], {serial: 'S1'}, /matches 0/],
 	['a disk without a model does not match one', [{name: 'vda'}], {model: '*x'}, /matches 0/],
@@ -163,6 +193,30 @@ test('the target while it is being made stays a candidate', async t => {
 test('a disk is named by its sequence number, or not at all', async t => {
 	const probe = probeRecord({commands: {[listBlockDevices.join(' ')]: {blockdevices: [fill(nvme)]}}, files: {}});
 	await t.throwsAsync(readDisks(probe), {message: /no disk sequence number/});
+});
+
+test('no install takes a disk that is a data disk by its partition or by a selector of the profile', async t => {
+	const data = {...twin, children: [{name: 'nvme1n1p1', type: 'part', partlabel: 'bringup-left'}]};
+	const files = {'/sys/class/block/nvme1n1p1/partition': '1\n'};
+	t.is((await chooseDisk(install({model: 'EXAMPLE*'}), machine([nvme, data], files))).name, 'nvme0n1');
+	const beside = {...install({minSize: '16G'}), dataDisks: {left: {serial: 'S2'}}};
+	t.is((await chooseDisk(beside, machine([nvme, twin]))).name, 'nvme0n1');
+	await t.throwsAsync(chooseDisk({...beside, disk: {serial: 'S2'}}, machine([nvme, twin])), {
+		message: /nvme1n1 matches and cannot be taken: storage\.disks\.left matches it too/,
+	});
+});
+
+test('a blank selector is refused, and blanks around one are not part of it', t => {
+	for (const disk of [{serial: ' '}, {wwid: '\t'}, {model: '  '}, {model: '*'}, {model: ' ** '}])
+		t.false(installSchema.safeParse({disk}).success, JSON.stringify(disk));
+	t.is(installSchema.parse({disk: {serial: ' S1 '}}).disk.serial, 'S1');
+});
+
+test("the partitions of an array that lies on a disk are not the disk's own", async t => {
+	const array = {name: 'md126', type: 'raid0', children: [{name: 'md126p1', type: 'part'}]};
+	const files = {'/sys/class/block/md126p1/partition': '1\n', '/sys/class/block/nvme0n1p3/partition': '3\n'};
+	const [disk] = await readDisks(machine([{...nvme, children: [array, {name: 'nvme0n1p3', type: 'part'}]}], files));
+	t.deepEqual(disk?.partitions, [3]);
 });
 
 test('a tool that fails is not an empty machine', async t => {

@@ -1,5 +1,5 @@
 import * as z from 'zod';
-import type {Command, Probe} from './phase.ts';
+import type {Command, OnDisk, Probe} from './phase.ts';
 
 const units: Record<string, number> = {
 	K: 2 ** 10,
@@ -24,15 +24,19 @@ export function parseSize(text: string): number {
 	return Math.floor(Number(digits) * (units[unit ?? ''] ?? Number.NaN));
 }
 
+/** Blanks around it are not part of what a disk reports; nothing else would match a disk that reports none. */
+const text = z.string().trim().min(1);
+
 /** The fields that say which disk. */
 export const selectorFields = {
-	wwid: z
-		.string()
-		.min(1)
+	wwid: text
 		.optional()
 		.describe('world-wide identifier: `eui.…`, `naa.…`, `nvme.…` or as lsblk prints it; the best choice'),
-	serial: z.string().min(1).optional().describe('serial number, as the disk reports it'),
-	model: z.string().min(1).optional().describe('model, as the disk reports it; `*` stands for any characters'),
+	serial: text.optional().describe('serial number, as the disk reports it'),
+	model: text
+		.refine(model => /[^*\s]/.test(model), 'a model of stars alone matches every disk; leave it out')
+		.optional()
+		.describe('model, as the disk reports it; `*` stands for any characters'),
 	transport: z.enum(['nvme', 'sata', 'sas', 'virtio', 'usb', 'mmc']).optional().describe('how the disk is attached'),
 	minSize: size.optional(),
 	maxSize: size.optional(),
@@ -69,8 +73,9 @@ export const installSchema = z
 	})
 	.describe('The disk that the medium installs to, and what may be erased.');
 
-export type Install = z.output<typeof installSchema>;
-export type Selector = Install['disk'];
+/** The section; on the machine with the selectors of the data disks, which no install takes. */
+export type Install = z.output<typeof installSchema> & {dataDisks?: Readonly<Record<string, Selector>> | undefined};
+export type Selector = z.output<typeof selector>;
 
 /** A whole disk as lsblk and sysfs show it. Sizes in bytes. */
 export interface Disk {
@@ -86,8 +91,12 @@ export interface Disk {
 	readOnly: boolean;
 	/** The numbers of the partitions that the kernel sees on it. */
 	partitions: readonly number[];
+	/** What steps that change it name it by. */
+	on: OnDisk;
 	/** What stands on the disk and its partitions, for people. */
 	contents: string;
+	/** The partitions of data disks that udev sees on it. */
+	dataLabels: readonly string[];
 	/** Where it and what is on it is mounted. */
 	mounts: readonly string[];
 	/** Why nothing may ever be made on it, whatever the profile says. */
@@ -125,6 +134,9 @@ export const listBlockDevices: Command = [
 /** Where the installed system is mounted while it is made. */
 export const target = '/target';
 
+/** The status of an install as it is when nothing more fails: what the disk keeps, which is let go of last. */
+export const endedPath = '/run/bringup/ended.json';
+
 /** A device and all that is on it. */
 export function flatten(node: Node): Node[] {
 	return [node, ...(node.children ?? []).flatMap(flatten)];
@@ -136,7 +148,7 @@ function describeContents(node: Node): string {
 		if (type === 'disk') return [pttype && `${pttype} partition table`, fstype && what].filter(Boolean);
 		return [`${name}: ${what || type}`];
 	});
-	return found.join(', ') || 'empty';
+	return [...new Set(found)].join(', ') || 'empty'; // what lies on two parts is shown below each
 }
 
 function listMounts(node: Node): string[] {
@@ -147,6 +159,7 @@ function listMounts(node: Node): string[] {
 function findBar(node: Node): string | undefined {
 	if (listMounts(node).some(mount => mount.startsWith('/run/live/'))) return 'it is the boot medium';
 	if (node.rm) return 'it is removable';
+	if (/^mmcblk\d+(boot\d+|rpmb)$/.test(node.name)) return 'it is an area of an eMMC for boot loaders';
 	if (node.ro) return 'it is read-only';
 	if (Number(node.size) === 0) return 'its size is zero';
 	if (flatten(node).some(({type, fstype}) => type === 'mpath' || fstype === 'mpath_member'))
@@ -154,21 +167,46 @@ function findBar(node: Node): string | undefined {
 	return undefined;
 }
 
+/** Whether a partition of this name is that of a data disk; the system's share the beginning. */
+export const isDataLabel = (name: string): boolean => /^bringup-(?!(bios|esp|root|installing)$)/.test(name);
+
 /** Disks share one spelling of a wwid: lsblk prints 0x… where sysfs has naa.… */
-function normalizeWwid(wwid: string): string {
+export function normalizeWwid(wwid: string): string {
 	return wwid.trim().toLowerCase().replace(/^0x/, 'naa.');
 }
 
-async function readDisk(node: Node, probe: Probe): Promise<Disk> {
+/** What tells a disk from another, as sysfs has it of one kind or another. */
+const attributes = [
+	...['diskseq', 'size', 'start', 'partition', 'wwid', 'device/wwid', 'serial', 'device/serial'],
+	...['dm/uuid', 'md/uuid'],
+];
+
+/** What tells a device from another, by the name that the kernel gives it and by the path that steps name it by. */
+export async function readOn(name: string, disk: string, probe: Probe): Promise<OnDisk> {
+	const read = async (file: string) => [file, (await probe.read(`/sys/class/block/${name}/${file}`))?.trim()] as const;
+	const found = await Promise.all(attributes.map(read));
+	return {disk, is: Object.fromEntries(found.filter((one): one is [string, string] => Boolean(one[1])))};
+}
+
+/** The number of a partition, by the kernel's name of it. */
+export async function readPartitionNumber(name: string, probe: Probe): Promise<number> {
+	const number = (await probe.read(`/sys/class/block/${name}/partition`))?.trim();
+	return Number(number ?? /\d+$/.exec(name)?.[0]);
+}
+
+/** A whole disk. */
+export async function readDisk(node: Node, probe: Probe): Promise<Disk> {
 	const sysfs = `/sys/block/${node.name}`;
 	const wwids = [node.wwn, await probe.read(`${sysfs}/wwid`), await probe.read(`${sysfs}/device/wwid`)];
 	const sequence = (await probe.read(`${sysfs}/diskseq`))?.trim();
 	if (!sequence) throw new Error(`the kernel gives no disk sequence number for ${node.name} (${sysfs}/diskseq)`);
-	const inside = flatten(node).filter(({type}) => type === 'part');
-	const numbers = await Promise.all(inside.map(({name}) => probe.read(`/sys/class/block/${name}/partition`)));
+	// Not those of an array that lies on the disk.
+	const inside = (node.children ?? []).filter(({type}) => type === 'part');
+	const numbers = await Promise.all(inside.map(({name}) => readPartitionNumber(name, probe)));
+	const path = `/dev/disk/by-diskseq/${sequence}`;
 	return {
 		name: node.name,
-		path: `/dev/disk/by-diskseq/${sequence}`,
+		path,
 		model: node.model?.trim() ?? '',
 		serial: node.serial?.trim() ?? '',
 		wwids: [...new Set(wwids.flatMap(wwid => (wwid?.trim() ? [normalizeWwid(wwid)] : [])))],
@@ -176,8 +214,10 @@ async function readDisk(node: Node, probe: Probe): Promise<Disk> {
 		size: Number(node.size),
 		removable: node.rm,
 		readOnly: node.ro,
-		partitions: numbers.map(Number),
+		partitions: numbers,
+		on: await readOn(node.name, path, probe),
 		contents: describeContents(node),
+		dataLabels: inside.flatMap(({partlabel}) => (isDataLabel(partlabel ?? '') ? [partlabel ?? ''] : [])),
 		mounts: listMounts(node),
 		barred: findBar(node),
 	};
@@ -193,81 +233,4 @@ export async function readDisks(probe: Probe): Promise<Disk[]> {
 	const whole = (await readBlockDevices(probe)).filter(({type}) => type === 'disk' || type === 'rom');
 	const disks = await Promise.all(whole.map(node => readDisk(node, probe)));
 	return disks.sort((a, b) => a.name.localeCompare(b.name));
-}
-
-/** Why the selector does not take this disk; a property that the disk lacks never matches. */
-export function findMismatch(selector: Selector, disk: Disk): string | undefined {
-	const {wwid, serial, model, transport, minSize, maxSize} = selector;
-	if (wwid !== undefined && !disk.wwids.includes(normalizeWwid(wwid))) return `its wwid is not ${wwid}`;
-	if (serial !== undefined && disk.serial !== serial.trim()) return `its serial is not ${serial}`;
-	if (model !== undefined) {
-		const pattern = model
-			.trim()
-			.split('*')
-			.map(part => part.replace(/[\\^$.*+?()[\]{}|]/g, '\\$&'));
-		if (!new RegExp(`^${pattern.join('.*')}$`).test(disk.model)) return `its model is not ${model}`;
-	}
-	if (transport !== undefined && disk.transport !== transport) return `its transport is not ${transport}`;
-	if (minSize !== undefined && disk.size < parseSize(minSize)) return `it is smaller than ${minSize}`;
-	if (maxSize !== undefined && disk.size > parseSize(maxSize)) return `it is larger than ${maxSize}`;
-	return undefined;
-}
-
-function formatDisk(disk: Disk, verdict: string): string {
-	return [
-		`  ${disk.name}  ${disk.model || '(no model)'}  ${(disk.size / 1e9).toFixed(1)} GB  ${disk.transport || '?'}`,
-		`    serial   ${disk.serial || '(none)'}`,
-		`    wwid     ${disk.wwids.join(', ') || '(none)'}`,
-		`    contents ${disk.contents}`,
-		`    ${verdict}`,
-	].join('\n');
-}
-
-/** Why a disk is not the one to install to. */
-function refuseInstall(disk: Disk): string | undefined {
-	const foreign = disk.mounts.find(mount => mount !== target && !mount.startsWith(`${target}/`));
-	return disk.barred ?? (foreign === undefined ? undefined : `it is in use: mounted at ${foreign}`);
-}
-
-/** All disks and why each was taken or refused. */
-export function explainDisks(
-	selector: Selector,
-	disks: readonly Disk[],
-	refuse: (disk: Disk) => string | undefined = refuseInstall,
-): string {
-	const verdicts = disks.map(disk => {
-		const reason = refuse(disk) ?? findMismatch(selector, disk);
-		return formatDisk(disk, reason ? `refused: ${reason}` : 'matches the selector');
-	});
-	return verdicts.join('\n') || '  (this machine shows no disk at all)';
-}
-
-/** The status of an install as it is when nothing more fails: what the disk keeps, which is let go of last. */
-export const endedPath = '/run/bringup/ended.json';
-
-/** Where the disk that was picked is on record until the next boot: every phase must come to the same. */
-export const choicePath = '/run/bringup/disk.txt';
-
-/** The one disk that the selector matches. Throws, with every disk explained, when it is not exactly one. */
-export async function chooseDisk({disk: selector}: Install, probe: Probe): Promise<Disk> {
-	const disks = await readDisks(probe);
-	const matches = disks.filter(disk => !refuseInstall(disk) && !findMismatch(selector, disk));
-	const [only] = matches;
-	if (only && matches.length === 1) {
-		const earlier = (await probe.read(choicePath))?.split('\n')[0];
-		if (earlier === undefined || earlier === only.path) return only;
-		throw new Error(
-			`the disks have changed since one was picked (${earlier}, now ${only.path}: ${only.name}); boot the medium again`,
-		);
-	}
-	const example = (matches[0] ?? disks.find(disk => !refuseInstall(disk))) as Disk | undefined;
-	const named = example?.wwids[0] ? `wwid: ${example.wwids[0]}` : `serial: ${example?.serial || '…'}`;
-	throw new Error(
-		[
-			`install.disk must match exactly one disk and matches ${matches.length}`,
-			explainDisks(selector, disks),
-			'nothing was changed. Name the disk in the profile, build the medium again and boot it:',
-			`  install: {disk: {${named}}}`,
-		].join('\n'),
-	);
 }

@@ -40,6 +40,12 @@ async function read(path: string): Promise<string | undefined> {
 	}
 }
 
+/** Of a block device; stat(2) calls each empty. */
+async function readDeviceSize(path: string): Promise<number> {
+	const sectors = readFileSync(`/sys/class/block/${basename(await realpath(path))}/size`, 'utf8');
+	return Number(sectors) * 512;
+}
+
 async function readBytes(path: string, count: number): Promise<Buffer | undefined> {
 	const file = await open(path, withoutWaiting).catch(error => {
 		if (isAbsent(error)) return undefined;
@@ -49,13 +55,22 @@ async function readBytes(path: string, count: number): Promise<Buffer | undefine
 	try {
 		const is = await file.stat();
 		checkFile(path, is);
-		const length = Math.min(Math.abs(count), is.size);
-		const {buffer, bytesRead} = await file.read(Buffer.alloc(length), 0, length, count < 0 ? is.size - length : 0);
-		return buffer.subarray(0, bytesRead);
+		const size = is.isBlockDevice() ? await readDeviceSize(path) : is.size;
+		const length = Math.min(Math.abs(count), size);
+		const bytes = Buffer.alloc(length);
+		const start = count < 0 ? size - length : 0;
+		// A device gives what stands before a bad sector, and the error only to who asks further.
+		for (let done = 0; done < length; ) {
+			const {bytesRead} = await file.read(bytes, done, length - done, start + done);
+			if (bytesRead === 0) return bytes.subarray(0, done);
+			done += bytesRead;
+		}
+		return bytes;
 	} finally {
 		await file.close();
 	}
 }
+
 /** Undefined for what went away meanwhile, or is another thing now. */
 function look(path: string): Listed | undefined {
 	const stat = lstatSync(path, {bigint: true, throwIfNoEntry: false});

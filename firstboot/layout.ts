@@ -1,7 +1,7 @@
 import {type Disk, readBlockDevices} from './disks.ts';
 import {deriveUuid, isPlaceholder} from './machine-identity.ts';
 import {isPlaceholderSerial} from './names.ts';
-import type {Command, Probe, Step} from './phase.ts';
+import type {Command, OnDisk, Probe, Step} from './phase.ts';
 import {buildIdPath} from './phase.ts';
 
 export interface Partition {
@@ -20,27 +20,6 @@ export interface Table {
 	partitions: readonly Partition[];
 	/** While an install has not yet booted from the disk. */
 	mark?: Mark | undefined;
-}
-
-export interface Signature {
-	type: string;
-	uuid: string | null;
-	label: string | null;
-}
-
-/** What libblkid finds on a device, read from the device itself, not from udev's memory of it. */
-export async function readSignatures(probe: Probe, path: string): Promise<Signature[]> {
-	const output = await probe.output(['wipefs', '--no-act', '--json', path]);
-	return output.trim() === '' ? [] : (JSON.parse(output) as {signatures: Signature[]}).signatures;
-}
-
-interface SfdiskTable {
-	partitiontable: {
-		label: string;
-		id: string;
-		sectorsize: number;
-		partitions?: {node: string; start: number; size: number; name?: string; uuid?: string; type?: string}[];
-	};
 }
 
 /** In bytes; and where it is on a disk that `partition` lays out, before there is a partition. */
@@ -69,7 +48,13 @@ export async function readMark(probe: Probe, path: string, offset: number): Prom
 export const markOffsetIn = ({end}: Partition): number => end - sector;
 
 /** The step that writes the mark, or takes it away. */
-export function planMark(path: string, offset: number, mark: Mark | undefined, why: string): Step {
+export function planMark(
+	path: string,
+	offset: number,
+	mark: Mark | undefined,
+	why: string,
+	on: readonly OnDisk[] = [],
+): Step {
 	const content = mark === undefined ? '' : `bringup-${mark.state} ${mark.uuid}\n`;
 	const command: Command = [
 		'dd',
@@ -79,27 +64,7 @@ export function planMark(path: string, offset: number, mark: Mark | undefined, w
 		'conv=notrunc,fsync',
 		'status=none',
 	];
-	return {do: 'run', command, stdin: content.padEnd(sector, '\0'), why};
-}
-
-/** The GPT of a disk, read from the disk itself, and the mark of an install that has not yet booted. */
-export async function readTable(
-	probe: Probe,
-	path: string,
-	signatures: readonly Signature[],
-): Promise<Table | undefined> {
-	if (!signatures.some(({type}) => type === 'gpt')) return undefined;
-	const {partitiontable} = JSON.parse(await probe.output(['sfdisk', '--json', path])) as SfdiskTable;
-	const found = (partitiontable.partitions ?? []).map(({node, start, size, name = '', uuid = '', type = ''}) => ({
-		number: Number(/(\d+)$/.exec(node)?.[1]),
-		name,
-		uuid: uuid.toLowerCase(),
-		type: type.toLowerCase(),
-		end: (start + size) * partitiontable.sectorsize,
-	}));
-	const bios = found.find(({number, type}) => number === partitions.bios && type === partitionTypes.bios);
-	const mark = bios && (await readMark(probe, path, markOffsetIn(bios)));
-	return {id: partitiontable.id.toLowerCase(), partitions: found, mark};
+	return {do: 'run', command, stdin: content.padEnd(sector, '\0'), on, why};
 }
 
 /** The names by which an install knows its own disk again. */

@@ -2,7 +2,7 @@ import type {Command} from './phase.ts';
 
 /** What goes over a whole disk, an image or a lot of files, or starts a program that does. */
 const slow = new Set([
-	...['mdadm', 'zpool', 'zfs', 'lvcreate', 'lvextend', 'wipefs', 'fstrim', 'sync', 'umount', 'qemu-img'],
+	...['mdadm', 'zpool', 'zfs', 'lvcreate', 'lvextend', 'wipefs', 'blkdiscard', 'fstrim', 'sync', 'umount', 'qemu-img'],
 	...['unsquashfs', 'tar', 'cp', 'install', 'find', 'mcopy', 'sha256sum', 'dkms', 'depmod'],
 	...['chroot', 'runuser', 'setpriv', 'unshare'],
 ]);

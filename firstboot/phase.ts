@@ -28,18 +28,38 @@ export interface Probe {
 	list(path: string): Promise<ReadonlyMap<string, Listed> | undefined>;
 }
 
+/** A disk that a step changes, as it was when the step was planned. */
+export interface OnDisk {
+	/** /dev/disk/by-diskseq/N */
+	disk: string;
+	/** What sysfs says of it, by file below its folder. */
+	is: Readonly<Record<string, string>>;
+}
+
 /** All that a phase can do. A step is data: a plan prints it, a test compares it, apply.ts performs it. */
 export type Step = {
 	why: string;
 	/** What of its phase it makes: when it fails, the steps of the others are still done. */
 	part?: string;
 } & (
-	| {do: 'run'; command: Command; stdin?: string; seconds?: number} // stdin may hold a secret; it is never logged. limits.ts says how long a program may take
+	| RunStep
 	| {do: 'write'; path: string; content: string; mode: number}
 	| {do: 'fetch'; url: string; sha256: string; path: string; mode: number}
 	| {do: 'wait'; until: Command; seconds: number}
 	| {do: 'reboot'; kexec?: true} // into the kernel that kexec(8) has loaded
 );
+
+/** A program that changes the machine. */
+interface RunStep {
+	do: 'run';
+	command: Command;
+	/** May hold a secret; it is never logged. */
+	stdin?: string;
+	/** How long it may take, where limits.ts has no answer. */
+	seconds?: number;
+	/** Right before it is run, each of these disks must still be what it was. */
+	on?: readonly OnDisk[];
+}
 
 /** One stretch of a sequence: from a section of the profile and the machine as found, to what is left to do. */
 export interface Phase<Schema extends z.ZodType = z.ZodType> {

@@ -172,7 +172,11 @@ export function listPackages(given: Partial<Pick<Machine, Section>>): string[] {
 /** The steps of one phase on the machine as found; undefined when the profile lacks its section and nothing of it is left. */
 export async function planEntry(entry: Entry, machine: Machine, probe: Probe): Promise<Step[] | undefined> {
 	const section = machine[entry.section];
-	if (section !== undefined) return entry.phase.plan(section, probe);
+	if (section !== undefined) {
+		// An install takes no data disk.
+		const config = entry.section === 'install' ? {...section, dataDisks: machine.storage?.disks} : section;
+		return entry.phase.plan(config, probe);
+	}
 	const steps = (await entry.phase.absent?.(probe)) ?? [];
 	return steps.length > 0 ? steps : undefined;
 }

@@ -1,18 +1,6 @@
 import * as z from 'zod';
-import {
-	type Disk,
-	explainDisks,
-	findMismatch,
-	flatten,
-	type Node,
-	readBlockDevices,
-	readDisks,
-	type Selector,
-	selectorFields,
-	size,
-} from './disks.ts';
-import {readSignatures} from './layout.ts';
-import {absolutePath, own, type Probe} from './phase.ts';
+import {selectorFields, size} from './disks.ts';
+import {absolutePath, own} from './phase.ts';
 import {mokSchema, poolsSchema} from './zfs.ts';
 
 const name = z
@@ -114,80 +102,4 @@ export const partitionLabel = (disk: string) => `bringup-${disk}`;
 export function devicePath(storage: Storage, name: string): string {
 	if (name.includes('/')) return `/dev/${name}`;
 	return own(storage.arrays, name) ? `/dev/md/${name}` : `/dev/disk/by-partlabel/${partitionLabel(name)}`;
-}
-
-function refuseData(disk: Disk): string | undefined {
-	const system = disk.mounts.find(mount => mount === '/' || mount.startsWith('/boot'));
-	return disk.barred ?? (system === undefined ? undefined : `it is the system disk: mounted at ${system}`);
-}
-
-/**
- * The disk of each name, or why it has none, with every disk explained: exactly one must match. A disk that two names
- * match is neither's, whatever else is wrong with them.
- */
-export async function chooseDataDisks({disks}: Storage, probe: Probe): Promise<Map<string, Disk | Error>> {
-	const found = await readDisks(probe);
-	const choices = Object.entries(disks).map(([name, {wipe: _, ...fields}]) => {
-		const selector: Selector = fields;
-		return {name, selector, matches: found.filter(disk => !refuseData(disk) && !findMismatch(selector, disk))};
-	});
-	const choose = ({name, selector, matches}: (typeof choices)[number]): Disk | Error => {
-		const [only] = matches;
-		if (!only || matches.length > 1)
-			return new Error(
-				[
-					`storage.disks.${name} must match exactly one disk and matches ${matches.length}`,
-					explainDisks(selector, found, refuseData),
-					'no disk was touched for it; name the disk by its wwid or serial',
-				].join('\n'),
-			);
-		const twin = choices.find(other => other.name !== name && other.matches.includes(only));
-		if (!twin) return only;
-		return new Error(
-			`storage.disks.${[name, twin.name].sort().join(' and storage.disks.')} are the same disk, ${only.name}`,
-		);
-	};
-	return new Map(choices.map(choice => [choice.name, choose(choice)]));
-}
-
-/** The partition of a data disk, with what is on it; undefined when there is none. Throws when there are two. */
-export function findPartition(devices: readonly Node[], disk: string): Node | undefined {
-	const label = partitionLabel(disk);
-	const found = devices.flatMap(flatten).filter(({type, partlabel}) => type === 'part' && partlabel === label);
-	const paths = [...new Set(found.map(({path}) => path))];
-	if (paths.length > 1)
-		throw new Error(`two partitions are named ${label}: ${paths.join(', ')}; take the disk of another machine out`);
-	return found[0];
-}
-
-/** The device behind a name of the profile; undefined when it is not there (yet). */
-export function findDevice(storage: Storage, name: string, devices: readonly Node[]): Node | undefined {
-	const array = own(storage.arrays, name);
-	if (array) {
-		const members = array.members.flatMap(member => findPartition(devices, member) ?? []);
-		return members.flatMap(flatten).find(({type}) => /^raid/.test(type));
-	}
-	if (!name.includes('/')) return findPartition(devices, name);
-	return devices.flatMap(flatten).find(({type, name: own}) => type === 'lvm' && own === name.replace('/', '-'));
-}
-
-/**
- * What stands on the device of a name. What udev remembers of it counts where it remembers something; a device that looks
- * blank is read itself, because something will be made on it. One that is not there yet holds nothing.
- */
-export async function readContent(
-	storage: Storage,
-	name: string,
-	probe: Probe,
-): Promise<{type: string; label: string | null}[]> {
-	const device = findDevice(storage, name, await readBlockDevices(probe));
-	if (device === undefined) return [];
-	return device.fstype ? [{type: device.fstype, label: device.label}] : readSignatures(probe, device.path);
-}
-
-/** How a device stands against the profile, for a refusal. */
-export function formatDifference(what: string, wanted: string, found: string, remedy: string): Error {
-	return new Error(
-		[`${what} is not as the profile says`, `  wanted  ${wanted}`, `  found   ${found}`, remedy].join('\n'),
-	);
 }

@@ -90,9 +90,13 @@ export interface Imported {
 	vdevs: {type: string; members: number}[];
 	/** The devices that it lies on. */
 	paths: string[];
+	/** Whether it runs without some of them, and is not being mended. */
+	degraded: boolean;
 }
 
 interface Vdev {
+	state?: string;
+	scan_stats?: {state?: string};
 	class?: string;
 	path?: string;
 	vdevs?: Record<string, Vdev>;
@@ -111,7 +115,7 @@ export async function readPools(probe: Probe): Promise<Map<string, Imported>> {
 	if (!(await isLoaded(probe))) return new Map();
 	const {pools = {}} = JSON.parse(await probe.output(listPools)) as {pools?: Record<string, Vdev>};
 	return new Map(
-		Object.entries(pools).map(([name, {vdevs}]) => {
+		Object.entries(pools).map(([name, {vdevs, state = 'ONLINE', scan_stats: scan}]) => {
 			const parts = below(vdevs?.[name] ?? {}).filter(([, part]) => (part.class ?? 'normal') === 'normal');
 			return [
 				name,
@@ -121,6 +125,7 @@ export async function readPools(probe: Probe): Promise<Map<string, Imported>> {
 						return type ? {type, members: below(vdev).length} : {type: 'disk', members: 1};
 					}),
 					paths: parts.flatMap(([, part]) => listPaths(part)),
+					degraded: state !== 'ONLINE' && scan?.state !== 'SCANNING',
 				},
 			];
 		}),

@@ -254,7 +254,8 @@ test('all faults are told at once, by place', async t => {
 test('profiles extend each other field by field, lists are replaced, and a fault is told where it stands', async t => {
 	const files = {
 		'base.yaml': `${whole}debian: {packages: [htop, tmux]}\nmachine: {consoles: [lpt]}\n`,
-		'p.yaml': 'extends: base.yaml\nschema: 1\ndebian: {packages: [jq], release: bookworm}\ninstall: {wipe: any}\n',
+		'p.yaml':
+			'extends: base.yaml\nschema: 1\ndebian: {packages: [jq], release: bookworm}\ninstall: {wipe: same-machine}\n',
 	};
 	t.regex(await faultsOf(files), /^base\.yaml:5:22: error: machine\.consoles\[0\]/);
 	await inFolder({...files, 'base.yaml': files['base.yaml'].replace('lpt', 'tty0')}, async folder => {
@@ -265,7 +266,7 @@ test('profiles extend each other field by field, lists are replaced, and a fault
 			method: 'image',
 			disk: {minSize: '16G'},
 			firmware: 'booted',
-			wipe: 'any',
+			wipe: 'same-machine',
 		});
 	});
 });

@@ -5,6 +5,7 @@ import {checkFirewall} from './firewall.ts';
 import {checkHardening} from './hardening.ts';
 import {checkIdentity} from './identity.ts';
 import {checkImage} from './image.ts';
+import {checkInstall} from './install.ts';
 import {checkKubernetes} from './kubernetes.ts';
 import {checkNetwork} from './network.ts';
 import {checkSelectors} from './selectors.ts';
@@ -32,7 +33,7 @@ export function checkFacts(sections: Sections): FalseFact[] {
 			message:
 				"pins the medium to the byte, and the machine's apt sources are on it; say debian.mirror, which else is this workstation's",
 		});
-	faults.push(...checkSelectors(sections));
+	faults.push(...checkSelectors(sections), ...checkInstall(sections));
 	if (identity) faults.push(...checkIdentity(identity, sections));
 	if (network) faults.push(...checkNetwork(network));
 	if (firewall) faults.push(...checkFirewall(firewall, network));

@@ -1,5 +1,7 @@
-import {chooseDisk, installSchema, target} from '../disks.ts';
-import {isInstalled, partitionPath, partitions, readLayout, readSignatures, readTable} from '../layout.ts';
+import {chooseDisk} from '../choice.ts';
+import {readSignatures, readTable} from '../contents.ts';
+import {installSchema, target} from '../disks.ts';
+import {isInstalled, partitionPath, partitions, readLayout} from '../layout.ts';
 import {type Command, type Phase, type Probe, readMounts, type Step} from '../phase.ts';
 
 const initrd = '/run/bringup/initrd.img';

@@ -1,4 +1,6 @@
-import {chooseDisk, type Disk, installSchema, target} from '../disks.ts';
+import {chooseDisk} from '../choice.ts';
+import {readSignatures, readTable} from '../contents.ts';
+import {type Disk, installSchema, target} from '../disks.ts';
 import {
 	isInstalled,
 	type Layout,
@@ -7,8 +9,6 @@ import {
 	partitions,
 	planMark,
 	readLayout,
-	readSignatures,
-	readTable,
 	type Table,
 } from '../layout.ts';
 import {type Command, type Phase, type Probe, readMounts, type Step} from '../phase.ts';
@@ -85,7 +85,9 @@ function planInstalled(disk: Disk, layout: Layout, table: Table | undefined): St
 			mode: 0o644,
 			why: 'tell the medium that this disk is installed',
 		},
-		planMark(disk.path, offset, {state: 'installed', uuid: layout.rootPartUuid}, `mark ${disk.name} as installed`),
+		planMark(disk.path, offset, {state: 'installed', uuid: layout.rootPartUuid}, `mark ${disk.name} as installed`, [
+			disk.on,
+		]),
 	];
 }
 

@@ -1,5 +1,6 @@
+import {chooseDisk} from '../choice.ts';
 import {clearedPath, planClearance} from '../consent.ts';
-import {chooseDisk, installSchema} from '../disks.ts';
+import {installSchema} from '../disks.ts';
 import {readLayout} from '../layout.ts';
 import {type Phase, planFile} from '../phase.ts';
 

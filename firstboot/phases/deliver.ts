@@ -1,6 +1,8 @@
 import {assetsFolder} from '../assets.ts';
-import {chooseDisk, endedPath, installSchema, target} from '../disks.ts';
-import {partitionPath, partitions, readLayout, readSignatures} from '../layout.ts';
+import {chooseDisk} from '../choice.ts';
+import {readSignatures} from '../contents.ts';
+import {endedPath, installSchema, target} from '../disks.ts';
+import {partitionPath, partitions, readLayout} from '../layout.ts';
 import {type Command, type Phase, type Probe, readMounts, type Step} from '../phase.ts';
 
 /** What the initramfs of the installer brings. */

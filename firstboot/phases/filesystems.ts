@@ -1,15 +1,10 @@
+import {type Making, planMade, planMaking, readMaking} from '../claims.ts';
+import {type Contents, formatContents, isBlank, readContents} from '../contents.ts';
+import {findPlace, formatDifference, type Place, readContent} from '../devices.ts';
 import {flatten, readBlockDevices} from '../disks.ts';
-import {readSignatures} from '../layout.ts';
+import {planActivation, readReport} from '../lvm.ts';
 import {type Command, type Phase, type Probe, planParts, type Step} from '../phase.ts';
-import {
-	devicePath,
-	type FileSystem,
-	findDevice,
-	formatDifference,
-	readContent,
-	type Storage,
-	storageSchema,
-} from '../volumes.ts';
+import {type FileSystem, type Storage, storageSchema} from '../volumes.ts';
 
 /** xfs looks whole to libblkid from the first moment of mkfs: until it is, it has this label. */
 const unfinished = 'unfinished';
@@ -33,65 +28,99 @@ function listMake(name: string, {type, raid}: FileSystem, devices: readonly stri
 const metadata = (raid: string, devices: readonly string[]) =>
 	devices.length > 1 ? ['--metadata', raid === 'single' ? 'raid1' : raid] : [];
 
-/** What stands on each device. Before one is erased as half-made it is read itself: udev may still know the label of before. */
-async function readContents(
-	storage: Storage,
-	on: readonly string[],
-	probe: Probe,
-): Promise<({type: string; label: string | null} | undefined)[]> {
-	return Promise.all(
-		on.map(async one => {
-			const [found] = await readContent(storage, one, probe);
-			if (found?.type !== 'xfs' || found.label !== unfinished) return found;
-			return (await readSignatures(probe, devicePath(storage, one)))[0];
-		}),
-	);
+/** A device that the file system is on, what stands there, and whether it is being made. */
+interface Device {
+	name: string;
+	place: Place;
+	content: Contents | undefined;
+	making: Making | undefined;
+}
+
+async function readDevice(storage: Storage, name: string, probe: Probe): Promise<Device> {
+	const [place, content] = [await findPlace(storage, name, probe), await readContent(storage, name, probe)];
+	// udev may still know the label of before.
+	const isHalf = content?.signatures.some(({type, label}) => type === 'xfs' && label === unfinished);
+	return {
+		name,
+		place,
+		content: isHalf ? await readContents(probe, place.path) : content,
+		making: await readMaking(probe, name),
+	};
 }
 
 /** It is mounted by its label, which no other disk may have: udev would link to the one that it saw last. */
-async function checkLabel(storage: Storage, name: string, on: readonly string[], probe: Probe): Promise<void> {
+async function checkLabel(name: string, on: readonly Device[], probe: Probe): Promise<void> {
 	const devices = await readBlockDevices(probe);
-	const own = on.map(one => findDevice(storage, one, devices)?.path);
+	const own = on.map(({place}) => place.node?.path);
 	const other = devices.flatMap(flatten).find(({label, fstype, path}) => {
 		return label === name && fstype !== 'linux_raid_member' && !own.includes(path);
 	});
 	if (other)
 		throw formatDifference(
 			`the file system ${name}`,
-			`the only one of that label, on ${on.join(', ')}`,
+			`the only one of that label, on ${on.map(({name}) => name).join(', ')}`,
 			`another on ${other.path}`,
 			'take that disk out, or give its file system another label',
 		);
 }
 
-async function planFileSystem(storage: Storage, name: string, probe: Probe): Promise<Step[]> {
-	const system = storage.filesystems[name] as FileSystem;
-	const on = [system.on].flat();
-	const devices = on.map(one => devicePath(storage, one));
-	const contents = await readContents(storage, on, probe);
-	await checkLabel(storage, name, on, probe);
-	if (contents.every(found => found?.type === system.type && found.label === name)) return [];
-	const half = system.type === 'xfs' && contents[0]?.type === 'xfs' && contents[0].label === unfinished;
-	if (!half && contents.some(Boolean))
-		throw formatDifference(
-			`the file system ${name}`,
-			`${system.type} "${name}" on ${on.join(', ')}`,
-			contents
-				.map((found, index) => `${on[index]}: ${found ? `${found.type} "${found.label ?? ''}"` : 'blank'}`)
-				.join(', '),
-			`nothing was changed. If what is there may go: wipefs --all ${devices.join(' ')}`,
-		);
-	const clear: Step[] = half
-		? [{do: 'run', command: ['wipefs', '--all', ...devices], why: `remove the half-made file system ${name}`}]
-		: [];
-	const make = listMake(name, system, devices).map(
+/** Whether what stands on a device may be written over: nothing does, or what is left of its own making. */
+function isFree(type: string, label: string, {content, making}: Device): boolean {
+	if (!content || isBlank(content)) return true;
+	if (type === 'xfs' && content.signatures.every(one => one.type === 'xfs' && one.label === unfinished) && !content.raw)
+		return true;
+	if (making === undefined) return false;
+	const ownHalf = content.signatures.every(one => one.type === type && (!one.label || one.label === label));
+	return making === 'given' || content.raw || ownHalf;
+}
+
+async function planMake(name: string, system: FileSystem, devices: readonly Device[], probe: Probe): Promise<Step[]> {
+	const onDisks = devices.flatMap(({place}) => place.on);
+	const where = devices.map(({name}) => name).join(', ');
+	const begin = await Promise.all(devices.map(({name, making = 'empty'}) => planMaking(probe, name, making)));
+	const clear = devices
+		.filter(({content}) => content && content.signatures.length > 0)
+		.map(({name: device, place, content}): Step => {
+			const what = content ? formatContents(content) : '';
+			const why = `remove what is half made, or was let go, on ${device}: ${what}`;
+			return {do: 'run', command: ['wipefs', '--all', place.path], on: place.on, why};
+		});
+	const paths = devices.map(({place}) => place.path);
+	const make = listMake(name, system, paths).map(
 		(command): Step => ({
 			do: 'run',
 			command,
-			why: command[0].startsWith('mkfs') ? `make ${system.type} "${name}" on ${on.join(', ')}` : `name it ${name}`,
+			on: onDisks,
+			why: command[0].startsWith('mkfs') ? `make ${system.type} "${name}" on ${where}` : `name it ${name}`,
 		}),
 	);
-	return [...clear, ...make, {do: 'run', command: ['udevadm', 'settle'], why: 'let udev see its label'}];
+	const settle: Step = {do: 'run', command: ['udevadm', 'settle'], why: 'let udev see its label'};
+	return [...begin.flat(), ...clear, ...make, settle];
+}
+
+async function planFileSystem(storage: Storage, name: string, probe: Probe): Promise<Step[]> {
+	const system = storage.filesystems[name] as FileSystem;
+	const on = [system.on].flat();
+	const volumes = on.filter(one => one.includes('/'));
+	const unseen = (await Promise.all(volumes.map(one => findPlace(storage, one, probe)))).some(({node}) => !node);
+	// A volume that exists and is no device holds whatever it holds.
+	const activate = unseen ? await planActivation(storage, volumes, await readReport(probe), probe) : [];
+	if (activate.length > 0) return activate;
+	const devices = await Promise.all(on.map(one => readDevice(storage, one, probe)));
+	await checkLabel(name, devices, probe);
+	const isMade = ({content}: Device) =>
+		content?.signatures.some(({type, label}) => type === system.type && label === name) ?? false;
+	if (devices.every(isMade)) return (await Promise.all(on.map(one => planMade(probe, one)))).flat();
+	if (devices.every(device => isFree(system.type, name, device))) return planMake(name, system, devices, probe);
+	const paths = devices.map(({place}) => place.path);
+	throw formatDifference(
+		`the file system ${name}`,
+		`${system.type} "${name}" on ${on.join(', ')}`,
+		devices
+			.map(({name, content}) => `${name}: ${content && !isBlank(content) ? formatContents(content) : 'blank'}`)
+			.join(', '),
+		`nothing was changed. If what is there may go: wipefs --all ${paths.join(' ')}`,
+	);
 }
 
 /** The file systems of the data disks. */

@@ -1,15 +1,9 @@
-import {chooseDisk, type Disk, installSchema, target} from '../disks.ts';
-import {
-	isBegun,
-	type Layout,
-	labels,
-	partitionPath,
-	partitions,
-	readLayout,
-	readSignatures,
-	readTable,
-} from '../layout.ts';
-import {type Command, type Phase, type Probe, readMounts, type Step} from '../phase.ts';
+import {choicePath, chooseDisk} from '../choice.ts';
+import {planClearance} from '../consent.ts';
+import {readSignatures, readTable} from '../contents.ts';
+import {type Disk, type Install, installSchema, target} from '../disks.ts';
+import {isBegun, type Layout, labels, partitionPath, partitions, readLayout} from '../layout.ts';
+import {type Command, type OnDisk, type Phase, type Probe, readMounts, type Step} from '../phase.ts';
 
 interface FileSystem {
 	device: string;
@@ -52,26 +46,27 @@ async function isMade({device, type, uuid}: FileSystem, probe: Probe): Promise<b
 	);
 }
 
+const make = ({make, type, device}: FileSystem, on: OnDisk): Step => {
+	return {do: 'run', command: make, on: [on], why: `make ${type} on ${device}`};
+};
+
 /** The root is made last and vouches for the ESP: of a FAT that a power cut has torn, the first sector alone looks whole. */
-async function planMake({esp, root}: ReturnType<typeof listFileSystems>, probe: Probe): Promise<Step[]> {
+async function planMake({esp, root}: ReturnType<typeof listFileSystems>, on: OnDisk, probe: Probe): Promise<Step[]> {
 	const espMade = await isMade(esp, probe);
 	const rootMade = await isMade(root, probe);
 	const missing = rootMade ? (espMade ? [] : [esp]) : [esp, root];
-	return missing.map(({make, type, device}) => ({do: 'run', command: make, why: `make ${type} on ${device}`}));
+	return missing.map(system => make(system, on));
 }
 
-/** On a disk that is still blank, as a plan for one sees it, both are made. */
-async function planFileSystems(disk: Disk, layout: Layout, probe: Probe): Promise<Step[]> {
+/** Before a disk was picked, as a plan for a machine as found sees it, both are made if it may be partitioned. */
+async function planFileSystems(config: Install, disk: Disk, layout: Layout, probe: Probe): Promise<Step[]> {
 	const systems = listFileSystems(disk, layout);
-	const signatures = await readSignatures(probe, disk.path);
-	if (isBegun(await readTable(probe, disk.path, signatures), layout)) return planMake(systems, probe);
-	if (signatures.length > 0)
+	const table = await readTable(probe, disk.path, await readSignatures(probe, disk.path));
+	if (isBegun(table, layout)) return planMake(systems, disk.on, probe);
+	if ((await probe.read(choicePath)) !== undefined)
 		throw new Error(`${disk.name} does not carry the partition table of this install; boot the medium again`);
-	return Object.values(systems).map(({make, type, device}) => ({
-		do: 'run',
-		command: make,
-		why: `make ${type} on ${device}`,
-	}));
+	await planClearance(config, disk, layout, probe);
+	return Object.values(systems).map(system => make(system, disk.on));
 }
 
 /** Makes the file systems and mounts them where the installed system is put together. */
@@ -81,7 +76,7 @@ export const format: Phase<typeof installSchema> = {
 	async plan(config, probe) {
 		const disk = await chooseDisk(config, probe);
 		const layout = await readLayout(probe, disk);
-		const steps = await planFileSystems(disk, layout, probe);
+		const steps = await planFileSystems(config, disk, layout, probe);
 		const mounted = await readMounts(probe);
 		const {esp, root} = listFileSystems(disk, layout);
 		for (const {type, device, mount} of [root, esp].filter(({mount}) => !mounted.includes(mount))) {

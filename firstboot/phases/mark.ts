@@ -1,5 +1,7 @@
+import {chooseDisk} from '../choice.ts';
 import {clearedPath} from '../consent.ts';
-import {chooseDisk, type Disk, installSchema} from '../disks.ts';
+import {readSignatures, readTable} from '../contents.ts';
+import {type Disk, installSchema} from '../disks.ts';
 import {
 	isBegun,
 	markOffsetIn,
@@ -9,8 +11,6 @@ import {
 	partitionTypes,
 	planMark,
 	readLayout,
-	readSignatures,
-	readTable,
 	rootName,
 	type Table,
 } from '../layout.ts';
@@ -72,7 +72,8 @@ export const mark: Phase<typeof installSchema> = {
 			markOffsetIn(bootPartition),
 			{state: 'installing', uuid: layout.rootPartUuid},
 			`mark ${disk.name} as being installed`,
+			[disk.on],
 		);
-		return [begin, ...commands.map(([command, why]): Step => ({do: 'run', command, why}))];
+		return [begin, ...commands.map(([command, why]): Step => ({do: 'run', command, on: [disk.on], why}))];
 	},
 };

@@ -1,5 +1,6 @@
+import {chooseDisk} from '../choice.ts';
 import {planClearance} from '../consent.ts';
-import {chooseDisk, installSchema} from '../disks.ts';
+import {installSchema} from '../disks.ts';
 import {type Layout, markOffset, partitionTypes, planMark, readLayout, rootName} from '../layout.ts';
 import type {Phase, Step} from '../phase.ts';
 
@@ -32,6 +33,7 @@ export const partition: Phase<typeof installSchema> = {
 				markOffset,
 				{state: 'installing', uuid: layout.rootPartUuid},
 				`mark ${disk.name} as being installed`,
+				[disk.on],
 			),
 			// udev reads a table anew when its disk was written to, and the partitions are not there meanwhile.
 			...(wipe.length > 0 ? [settle, ...wipe] : []),
@@ -40,6 +42,7 @@ export const partition: Phase<typeof installSchema> = {
 				// Signatures inside the new partitions are kept unless the profile gave the disk's content up: format refuses them.
 				command: ['sfdisk', '--wipe-partitions', given ? 'always' : 'never', disk.path],
 				stdin: formatTable(layout),
+				on: [disk.on],
 				why: `partition ${disk.name} (${disk.model}, serial ${disk.serial || 'none'}; ${consent})`,
 			},
 			settle,

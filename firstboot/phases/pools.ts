@@ -1,5 +1,8 @@
-import {ofPart, type Phase, type Probe, planParts, planServices, type Step} from '../phase.ts';
-import {devicePath, formatDifference, readContent, type Storage, storageSchema} from '../volumes.ts';
+import {formatContents, isBlank} from '../contents.ts';
+import {findPlace, formatDifference, readContent} from '../devices.ts';
+import {readOn} from '../disks.ts';
+import {type OnDisk, ofPart, type Phase, type Probe, planParts, planServices, type Step} from '../phase.ts';
+import {devicePath, type Storage, storageSchema} from '../volumes.ts';
 import {defaults, type Imported, type Pool, readPools} from '../zfs.ts';
 import {planModule} from '../zfs-module.ts';
 
@@ -17,7 +20,13 @@ async function planHostId(probe: Probe): Promise<Step[]> {
 
 const describe = ({vdevs}: Pool) => vdevs.map(({type, members}) => `${type} of ${members.join(', ')}`).join('; ');
 
-function makePool(storage: Storage, name: string, pool: Pool): Step {
+/** ZFS keeps the path that it was given, which must last longer than a disk's number: what that leads to is looked at. */
+async function findPoolMember(storage: Storage, member: string, probe: Probe): Promise<OnDisk[]> {
+	const {on, node} = await findPlace(storage, member, probe);
+	return node ? [...on, await readOn(node.name, devicePath(storage, member), probe)] : on;
+}
+
+async function makePool(storage: Storage, name: string, pool: Pool, probe: Probe): Promise<Step> {
 	const set = Object.entries({...defaults, ...pool.properties}).flatMap(([property, value]) => [
 		'-O',
 		`${property}=${value}`,
@@ -27,7 +36,9 @@ function makePool(storage: Storage, name: string, pool: Pool): Step {
 		...members.map(member => devicePath(storage, member)),
 	]);
 	const command = ['zpool', 'create', '-o', 'ashift=12', '-o', 'autotrim=on', ...set, name, ...layout] as const;
-	return {do: 'run', command, why: `make the pool ${name}: ${describe(pool)}`};
+	const members = pool.vdevs.flatMap(({members}) => members);
+	const on = await Promise.all(members.map(member => findPoolMember(storage, member, probe)));
+	return {do: 'run', command, on: on.flat(), why: `make the pool ${name}: ${describe(pool)}`};
 }
 
 /** Of a pool, what its parts are; disks that stand alone are a part each. */
@@ -61,20 +72,25 @@ async function planPool(storage: Storage, name: string, imported: Imported | und
 	const pool = storage.pools[name] as Pool;
 	const members = pool.vdevs.flatMap(({members}) => members);
 	const contents = await Promise.all(members.map(member => readContent(storage, member, probe)));
-	const ours = contents.map(found => found.some(({type, label}) => type === 'zfs_member' && label === name));
-	const foreign = members.findIndex((_, index) => !ours[index] && contents[index]?.length);
-	if (foreign >= 0) {
-		const [first] = contents[foreign] ?? [];
+	const ours = contents.map(
+		found => found?.signatures.some(({type, label}) => type === 'zfs_member' && label === name) ?? false,
+	);
+	const foreign = members.findIndex((_, index) => {
+		const content = contents[index];
+		return !ours[index] && content !== undefined && !isBlank(content);
+	});
+	const held = contents[foreign];
+	if (held) {
 		const path = devicePath(storage, members[foreign] ?? '');
 		throw formatDifference(
 			`the pool ${name}`,
 			describe(pool),
-			`${members[foreign]} holds ${first?.type} "${first?.label ?? ''}"`,
+			`${members[foreign]} holds ${formatContents(held)}`,
 			// wipefs leaves what zpool knows a member by.
-			`if it may go: ${first?.type === 'zfs_member' ? 'zpool labelclear -f' : 'wipefs --all'} ${path}`,
+			`if it may go: ${held.signatures.some(({type}) => type === 'zfs_member') ? 'zpool labelclear -f' : 'wipefs --all'} ${path}`,
 		);
 	}
-	if (!imported && !ours.includes(true)) return [makePool(storage, name, pool)];
+	if (!imported && !ours.includes(true)) return [await makePool(storage, name, pool, probe)];
 	if (imported) checkImported(storage, name, imported);
 	const blank = members.find((_, index) => !ours[index]);
 	if (blank !== undefined)
@@ -83,6 +99,13 @@ async function planPool(storage: Storage, name: string, imported: Imported | und
 			describe(pool),
 			`${blank} is blank`,
 			`where it is in the place of a disk that failed: zpool import ${name}; zpool replace ${name} OLD ${devicePath(storage, blank)}, with OLD from zpool status ${name}`,
+		);
+	if (imported?.degraded)
+		throw formatDifference(
+			`the pool ${name}`,
+			'a pool that is whole',
+			'it runs without some of its members',
+			`see which, and what to do: zpool status ${name}`,
 		);
 	if (imported) return [];
 	// By force: the system that had it before was this machine's own, and is gone. Its disks are local, found by the profile's selectors.

@@ -12,13 +12,16 @@ const fullReport = [
 	'--configreport pvseg --options pvseg_start --configreport seg --options seg_start',
 ].join(' ');
 
-interface Row {
+/** A device as lsblk shows it; what is left out is what a blank one has. */
+export interface Row {
 	name: string;
 	path?: string;
 	type?: string;
 	model?: string;
 	serial?: string;
 	rm?: boolean;
+	ro?: boolean;
+	size?: number;
 	fstype?: string;
 	label?: string;
 	pttype?: string;
@@ -43,8 +46,23 @@ export function machine(disks: readonly Row[], commands: Record<string, unknown>
 		const type = fstype ?? pttype;
 		return [`wipefs --no-act --json ${path}`, {signatures: type ? [{type, uuid: null, label: label ?? null}] : []}];
 	};
+	// Of each partition, by the number at the end of its name.
+	const partitions = disks.flatMap(({children = []}, index) =>
+		children.flatMap(row =>
+			row.type === 'part' ? [read(`/dev/disk/by-diskseq/${index + 1}-part${/\d+$/.exec(row.name)?.[0]}`, row)] : [],
+		),
+	);
+	const tables = disks.flatMap(({pttype, children = []}, index) => {
+		if (pttype !== 'gpt') return [];
+		const found = children.flatMap(({name, type, partlabel}) =>
+			type === 'part' ? [{node: name, name: partlabel}] : [],
+		);
+		return [[`sfdisk --json /dev/disk/by-diskseq/${index + 1}`, {partitiontable: {id: 'A', partitions: found}}]];
+	});
 	return {
 		commands: {
+			...Object.fromEntries(partitions),
+			...Object.fromEntries(tables),
 			[listBlockDevices.join(' ')]: {blockdevices: disks.map(fill)},
 			...Object.fromEntries(disks.map((disk, index) => read(`/dev/disk/by-diskseq/${index + 1}`, disk))),
 			...Object.fromEntries(disks.flatMap(flatten).map(row => read(row.path ?? `/dev/${row.name}`, row))),
@@ -53,7 +71,11 @@ export function machine(disks: readonly Row[], commands: Record<string, unknown>
 			[listEnabled.join(' ')]: '',
 			...commands,
 		},
-		files: {...sequence, ...mountsOf('/')},
+		files: {
+			...sequence,
+			...mountsOf('/'),
+			...Object.fromEntries(disks.map((_, at) => [`/dev/disk/by-diskseq/${at + 1}`, ''])),
+		},
 	};
 }
 
@@ -150,6 +172,15 @@ export const given = {
 
 /** The phases that read the section. */
 export const storagePhases = sequences.provision.filter(({section}) => section === 'storage');
+
+/** What is on record of the data disks once they are partitioned. */
+export const claimed = (names: readonly string[] = ['left', 'right', 'fast'], more: object = {}) =>
+	Object.fromEntries(
+		names.map(name => {
+			const claim = {serial: name.toUpperCase(), wwids: [], given: false, state: 'done', ...more};
+			return [`/var/lib/bringup/claims/${name}.json`, `${JSON.stringify(claim, undefined, '\t')}\n`];
+		}),
+	);
 
 /** The steps of all phases of the section, by phase. */
 export async function planAll(fields: object, found: RecordedMachine): Promise<Record<string, Step[]>> {

@@ -4,6 +4,7 @@ import {listEnabled, listUnits, type Step} from '../phase.ts';
 import type {RecordedMachine} from '../record.ts';
 import {
 	blank,
+	claimed,
 	commandsOf,
 	disk,
 	ext4,
@@ -36,28 +37,40 @@ const withSubvolumes = (found: RecordedMachine, ...names: string[]): RecordedMac
 const done = withSubvolumes(machine([system, left, right, fast], report()), ...['photos', 'backups', 'mine']);
 const whys = (steps: readonly Step[] = []) => steps.map(({why}) => why);
 
+const claims = ['left', 'right', 'fast'].map(name => `write /var/lib/bringup/claims/${name}.json`);
+
 test('blank disks become what the profile says, in one plan', async t => {
 	const plans = await planAll(given, machine(blank));
 	t.deepEqual(Object.fromEntries(Object.entries(plans).map(([phase, steps]) => [phase, commandsOf(steps)])), {
-		'data-disks': [1, 2, 3].flatMap(number => [
-			`sfdisk --wipe-partitions never /dev/disk/by-diskseq/${number + 1}`,
-			'udevadm settle',
-		]),
+		'data-disks': [
+			...claims,
+			...[1, 2, 3].flatMap(number => [
+				`sfdisk --wipe-partitions never /dev/disk/by-diskseq/${number + 1}`,
+				'udevadm settle',
+				claims[number - 1] ?? '',
+			]),
+		],
 		arrays: [
-			'mdadm --create /dev/md/mirror --name mirror --homehost any --level 1 --bitmap internal --raid-devices 2 /dev/disk/by-partlabel/bringup-left /dev/disk/by-partlabel/bringup-right',
+			'write /var/lib/bringup/making/mirror',
+			'mdadm --create /dev/md/mirror --metadata 1.2 --name mirror --homehost any --level 1 --bitmap internal --raid-devices 2 /dev/disk/by-diskseq/2-part1 /dev/disk/by-diskseq/3-part1',
 			'udevadm settle',
 		],
 		groups: [
-			'vgcreate vg0 /dev/disk/by-partlabel/bringup-fast',
+			'vgcreate vg0 /dev/disk/by-diskseq/4-part1',
+			'write /var/lib/bringup/making/vg0-images',
 			'lvcreate --yes --wipesignatures n --name images --size 2147483648b vg0',
+			'write /var/lib/bringup/making/vg0-scratch',
 			'lvcreate --yes --wipesignatures n --name scratch --extents 100%FREE vg0',
 		],
 		filesystems: [
+			'write /var/lib/bringup/making/vg0-images',
 			'mkfs.xfs -q -L unfinished /dev/vg0/images',
 			'xfs_admin -L images /dev/vg0/images',
 			'udevadm settle',
+			'write /var/lib/bringup/making/vg0-scratch',
 			'mkfs.ext4 -q -L scratch /dev/vg0/scratch',
 			'udevadm settle',
+			'write /var/lib/bringup/making/mirror',
 			'mkfs.btrfs --quiet --label data --data single /dev/md/mirror',
 			'udevadm settle',
 		],
@@ -74,9 +87,10 @@ test('blank disks become what the profile says, in one plan', async t => {
 		pools: [],
 		datasets: [],
 	});
-	const [first] = plans['data-disks'] ?? [];
-	t.is(first?.do === 'run' ? first.stdin : '', 'label: gpt\nname=bringup-left\n');
-	t.is(first?.why, 'partition sdb (EXAMPLE HDD, LEFT) as left; it is empty');
+	const [first, , , table] = plans['data-disks'] ?? [];
+	const id = first?.do === 'write' ? (JSON.parse(first.content) as {table: string}).table : '';
+	t.is(table?.do === 'run' ? table.stdin : '', `label: gpt\nlabel-id: ${id}\nname=bringup-left\n`);
+	t.is(table?.why, 'partition sdb (EXAMPLE HDD, LEFT) as left; it is empty');
 });
 
 test('disks that are as the profile says need nothing, also where it says wipe', async t => {
@@ -96,7 +110,7 @@ test('disks that are as the profile says need nothing, also where it says wipe',
 			[listUnits.join(' ')]: units.map(unit => `${unit} loaded active mounted ${unit}\n`).join(''),
 			[listEnabled.join(' ')]: units.map(unit => `${unit}\n`).join(''),
 		},
-		files: {...done.files, ...files},
+		files: {...done.files, ...files, ...claimed()},
 	};
 	for (const fields of [given, {...given, disks}])
 		t.deepEqual(Object.values(await planAll(fields, mountedAll)).flat(), []);
@@ -119,25 +133,32 @@ test('foreign data is refused with what it is and what to say, and erased where 
 	});
 	const steps = await planOne('data-disks', only('left', {wipe: true}), machine([system, photos]));
 	t.deepEqual(commandsOf(steps), [
-		'wipefs --all /dev/sdb1',
+		claims[0],
+		'wipefs --all /dev/disk/by-diskseq/2-part1',
 		'wipefs --all /dev/disk/by-diskseq/2',
+		'blkdiscard --zeroout --offset 0 --length 8388608 /dev/disk/by-diskseq/2',
+		'blkdiscard --zeroout --offset 3999991611392 --length 8388608 /dev/disk/by-diskseq/2',
 		'sfdisk --wipe-partitions always /dev/disk/by-diskseq/2',
 		'udevadm settle',
+		claims[0],
 	]);
-	for (const why of whys(steps).slice(0, 2))
-		t.regex(why, /^erase .*ntfs "Photos".* on sdb \(EXAMPLE HDD, LEFT\); storage\.disks\.left\.wipe: /);
+	for (const step of steps.slice(1, -2)) t.true(step.do === 'run' && step.on?.[0]?.disk === '/dev/disk/by-diskseq/2');
+	for (const why of whys(steps).slice(1, 3))
+		t.regex(why, /^erase .*ntfs "Photos".* on sdb \(EXAMPLE HDD, serial LEFT; storage\.disks\.left\.wipe\): /);
 });
 
 test('what runs on a disk that is erased is stopped first, from the top', async t => {
 	const home = md({name: 'md0', fstype: 'LVM2_member', children: [lvm('old-home', {fstype: 'ext4'})]});
 	const old = disk('sdb', 'LEFT', {pttype: 'gpt', children: [part('sdb1', 'old', {...raid, children: [home]})]});
 	const steps = await planOne('data-disks', only('left', {wipe: true}), machine([system, old]));
-	t.deepEqual(commandsOf(steps).slice(0, 3), [
-		'lvchange --activate n /dev/mapper/old-home',
+	t.deepEqual(commandsOf(steps).slice(1, 6), [
+		'wipefs --all /dev/mapper/old-home',
+		'vgchange --activate n old',
+		'wipefs --all /dev/md0',
 		'mdadm --stop /dev/md0',
-		'wipefs --all /dev/sdb1',
+		'wipefs --all /dev/disk/by-diskseq/2-part1',
 	]);
-	for (const why of whys(steps).slice(0, 3)) t.regex(why, /EXAMPLE HDD, LEFT/);
+	for (const why of whys(steps).slice(1, 4)) t.regex(why, /to erase sdb \(storage\.disks\.left\.wipe\)/);
 });
 
 test('an array that lies on two disks that are erased is stopped once, before either is', async t => {
@@ -150,24 +171,26 @@ test('an array that lies on two disks that are erased is stopped once, before ei
 	t.deepEqual(
 		commands.filter(command => /mdadm|wipefs --all/.test(command)),
 		[
+			'wipefs --all /dev/md0',
 			'mdadm --stop /dev/md0',
-			'wipefs --all /dev/sdb1',
+			'wipefs --all /dev/disk/by-diskseq/2-part1',
 			'wipefs --all /dev/disk/by-diskseq/2',
-			'wipefs --all /dev/sdc1',
+			'wipefs --all /dev/disk/by-diskseq/3-part1',
 			'wipefs --all /dev/disk/by-diskseq/3',
 		],
 	);
 });
 
 const half = [system, left, right, volumes({fstype: 'xfs', label: 'unfinished'}, ext4)];
-const readImages = 'wipefs --no-act --json /dev/vg0/images';
+const readImages = 'wipefs --no-act --json /dev/mapper/vg0-images';
 
 test('a file system of xfs that a power cut left half-made is removed and made again', async t => {
 	const found = machine(half, {[readImages]: {signatures: [{type: 'xfs', uuid: null, label: 'unfinished'}]}});
 	t.deepEqual(commandsOf(await planOne('filesystems', given, found)), [
-		'wipefs --all /dev/vg0/images',
-		'mkfs.xfs -q -L unfinished /dev/vg0/images',
-		'xfs_admin -L images /dev/vg0/images',
+		'write /var/lib/bringup/making/vg0-images',
+		'wipefs --all /dev/mapper/vg0-images',
+		'mkfs.xfs -q -L unfinished /dev/mapper/vg0-images',
+		'xfs_admin -L images /dev/mapper/vg0-images',
 		'udevadm settle',
 	]);
 });
@@ -180,7 +203,7 @@ test('a file system that only udev takes for half-made is not erased', async t =
 test('a blank disk in the place of a dead one is added to its array', async t => {
 	const found = machine([system, ours('sdb', 'left'), right, fast], report());
 	t.deepEqual(commandsOf(await planOne('arrays', given, found)), [
-		'mdadm --manage /dev/md/mirror --add /dev/disk/by-partlabel/bringup-left',
+		'mdadm --manage /dev/md127 --add /dev/disk/by-diskseq/2-part1',
 	]);
 });
 
@@ -195,10 +218,10 @@ test('a volume grows with its file system; one that rounding made larger stays',
 test('a group gets the member that it lacks, and a file system of btrfs every device', async t => {
 	const wide = {...given, groups: {vg0: {members: ['fast', 'left'], volumes: {}}}, arrays: {}};
 	const found = machine([system, ours('sdb', 'left'), ours('sdc', 'right'), fast], report());
-	t.deepEqual(commandsOf(await planOne('groups', wide, found)), ['vgextend vg0 /dev/disk/by-partlabel/bringup-left']);
+	t.deepEqual(commandsOf(await planOne('groups', wide, found)), ['vgextend vg0 /dev/disk/by-diskseq/2-part1']);
 	const pool = {pool: {on: ['left', 'right'], type: 'btrfs', raid: 'raid1', mount: '/srv/pool'}};
-	const [make] = commandsOf(await planOne('filesystems', {disks: given.disks, filesystems: pool}, found));
-	t.regex(make ?? '', /--data raid1 --metadata raid1 \S+bringup-left \S+bringup-right$/);
+	const [, , make] = commandsOf(await planOne('filesystems', {disks: given.disks, filesystems: pool}, found));
+	t.regex(make ?? '', /--data raid1 --metadata raid1 \S+by-diskseq\/2-part1 \S+by-diskseq\/3-part1$/);
 });
 
 test('a subvolume that lacks is made, and one that the profile does not name stays', async t => {

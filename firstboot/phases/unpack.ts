@@ -1,4 +1,5 @@
-import {chooseDisk, installSchema, target} from '../disks.ts';
+import {chooseDisk} from '../choice.ts';
+import {installSchema, target} from '../disks.ts';
 import {type Layout, readLayout} from '../layout.ts';
 import type {Phase, Step} from '../phase.ts';
 

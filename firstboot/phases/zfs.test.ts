@@ -3,7 +3,18 @@ import {probeRecord, type RecordedMachine} from '../record.ts';
 import {storageSchema} from '../volumes.ts';
 import {defaults} from '../zfs.ts';
 import {planModule} from '../zfs-module.ts';
-import {blank, commandsOf, disk, machine, ours, part, planAll, planOne, system} from './storage.test.machine.ts';
+import {
+	blank,
+	claimed,
+	commandsOf,
+	disk,
+	machine,
+	ours,
+	part,
+	planAll,
+	planOne,
+	system,
+} from './storage.test.machine.ts';
 
 const given = {
 	disks: {left: {serial: 'LEFT'}, right: {serial: 'RIGHT'}, fast: {serial: 'FAST'}},
@@ -75,7 +86,7 @@ const done = (commands: Record<string, unknown> = {}) =>
 			'find /etc/systemd/system -mindepth 2 -type l -printf %f\n': timers.map(timer => `${timer}\n`).join(''),
 			...commands,
 		}),
-		{...unlocked, ...loaded},
+		{...unlocked, ...loaded, ...claimed()},
 	);
 
 test('blank disks become pools with datasets, in one plan', async t => {
@@ -111,6 +122,17 @@ test('a property that differs is set, a dataset that is not mounted is mounted',
 		done({[`zfs get -H -p -t filesystem -o name,property,value all`]: found}),
 	);
 	t.deepEqual(commandsOf(steps), ['zfs set atime=off tank', 'zfs set quota=100G tank/photos', 'zfs mount tank/photos']);
+});
+
+test('a pool that runs without a member is told, and one that is being mended goes on', async t => {
+	const state = (more: object) => {
+		const {pools} = listed();
+		return done({[list]: {pools: {...pools, tank: {...pools['tank'], state: 'DEGRADED', ...more}}}});
+	};
+	await t.throwsAsync(planOne('pools', given, state({})), {
+		message: /runs without some of its members\n.*zpool status tank/,
+	});
+	t.deepEqual(await planOne('pools', given, state({scan_stats: {function: 'RESILVER', state: 'SCANNING'}})), []);
 });
 
 test('a pool that another system had is taken back, and its disks are not touched', async t => {
@@ -157,7 +179,8 @@ test('a member of a foreign pool is cleared of what zpool knows it by, where wip
 	const wiping = {...given, disks: {...given.disks, left: {serial: 'LEFT', wipe: true}}};
 	const found = machine([system, old, ...blank.slice(2)]);
 	const steps = commandsOf(await planOne('data-disks', wiping, withFiles(found, unlocked)));
-	t.deepEqual(steps.slice(0, 3), ['modprobe zfs', 'zpool labelclear -f /dev/sdb1', 'wipefs --all /dev/sdb1']);
+	const erase = ['zpool labelclear -f', 'wipefs --all'].map(command => `${command} /dev/disk/by-diskseq/2-part1`);
+	t.deepEqual(steps.filter(step => !step.startsWith('write')).slice(0, 3), ['modprobe zfs', ...erase]);
 	await t.throwsAsync(planOne('data-disks', wiping, withFiles(found, locked)), {message: /storage\.mok/});
 });
 
