@@ -43,6 +43,8 @@ export async function buildIso(
 	await run(['npm', 'run', 'build-iso', '--', '--profile', profile, '--out', iso, ...words], {
 		env: {HOME: home, ...cacheEnv},
 	});
+	// SBOM, provenance and manifest are of this very ISO.
+	await run(['node', 'dist/builder/cli.js', 'verify-artefact', iso, '--unsigned', '--max-age', '36500']);
 	return {iso, login: {user: 'admin', key: join(folder, `${name}.ssh-key`)}};
 }
 

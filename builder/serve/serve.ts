@@ -115,6 +115,7 @@ async function serveFrom(running: Running): Promise<void> {
 		find: (path, from) => desk.find(path, from),
 		take: (report, from) => desk.take(report, from),
 		onFault: line => tell(line, line),
+		connectionsEach: 32,
 	});
 	const configuration = join(root, '..', 'dnsmasq.conf');
 	const leaseFile = join(state, 'leases');

@@ -1,8 +1,9 @@
 import {mkdtemp, open, readFile, rm, writeFile} from 'node:fs/promises';
 import {get} from 'node:http';
-import type {AddressInfo} from 'node:net';
+import {type AddressInfo, connect, type Socket} from 'node:net';
 import {tmpdir} from 'node:os';
 import {join} from 'node:path';
+import {setTimeout as sleep} from 'node:timers/promises';
 import test from 'ava';
 import {run, UsageError} from '../run.ts';
 import {checkLeases, formatDnsmasq, parseLeases} from './dnsmasq.ts';
@@ -79,6 +80,33 @@ test('dnsmasq answers what cards ask for, and gives addresses only when told to'
 		}
 		t.truthy(await readFile(join(folder, 'dnsmasq.conf')));
 	}));
+
+test('one address cannot take all connections', async t => {
+	const options = {find: async () => ({text: 'x'}), take: async () => false, onFault: () => {}, connectionsEach: 4};
+	const server = await startServer('127.0.0.1', 0, options);
+	const {port} = server.address() as AddressInfo;
+	const connectFrom = (localAddress: string) =>
+		new Promise<Socket>((resolve, reject) => {
+			const socket = connect({host: '127.0.0.1', port, localAddress}, () => resolve(socket.resume())).on(
+				'error',
+				reject,
+			);
+		});
+	const sockets: Socket[] = [];
+	for (let index = 0; index < 10; index++) sockets.push(await connectFrom('127.0.0.2'));
+	while (sockets.filter(({closed}) => closed).length < 6) await sleep(10);
+	t.deepEqual(
+		sockets.map(({closed}) => closed),
+		[...Array(4).fill(false), ...Array(6).fill(true)],
+	);
+	const other = await connectFrom('127.0.0.3');
+	other.write('GET / HTTP/1.1\r\nhost: x\r\n\r\n');
+	t.regex(String(await new Promise(resolve => other.once('data', resolve))), /^HTTP\/1\.1 200/);
+	sockets[0]?.destroy();
+	server.closeAllConnections();
+	server.close();
+	for (const socket of [...sockets, other]) socket.destroy();
+});
 
 test('a range of leases is two addresses of the subnet, in order, and not that of this workstation', t => {
 	t.deepEqual(parseLeases('192.0.2.100,192.0.2.150'), ['192.0.2.100', '192.0.2.150']);

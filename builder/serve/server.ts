@@ -14,6 +14,8 @@ export interface ServerOptions {
 	/** False when the report is of nobody that was asked for one. */
 	take(report: Report, from: string): Promise<boolean>;
 	onFault(line: string): void;
+	/** How many connections one address may have at once; without it, as many as there are. */
+	connectionsEach?: number;
 }
 
 const largestReport = 256 * 1024;
@@ -149,6 +151,18 @@ export async function startServer(host: string, port: number, options: ServerOpt
 			});
 		},
 	);
+	const open = new Map<string, number>();
+	server.on('connection', socket => {
+		const from = socket.remoteAddress ?? '';
+		const own = (open.get(from) ?? 0) + 1;
+		open.set(from, own);
+		socket.on('close', () => {
+			const left = (open.get(from) ?? 1) - 1;
+			if (left > 0) open.set(from, left);
+			else open.delete(from);
+		});
+		if (own > (options.connectionsEach ?? Number.POSITIVE_INFINITY)) socket.destroy(); // others want to be installed, too
+	});
 	server.maxConnections = 2048;
 	server.timeout = 300_000;
 	await new Promise<void>((resolve, reject) => server.once('error', reject).listen(port, host, resolve));
