@@ -1,9 +1,12 @@
 import type {Command} from './phase.ts';
 
-/** What goes over a whole disk, an image or a lot of files, or starts a program that does. */
+/** What writes every block of a disk, or of an image. */
+const slowest = new Set(['blkdiscard', 'qemu-img', 'dd']);
+
+/** What goes over a whole disk, or a lot of files, or starts a program that does. */
 const slow = new Set([
-	...['mdadm', 'zpool', 'zfs', 'lvcreate', 'lvextend', 'wipefs', 'blkdiscard', 'fstrim', 'sync', 'umount', 'qemu-img'],
-	...['unsquashfs', 'tar', 'cp', 'install', 'find', 'mcopy', 'sha256sum', 'dkms', 'depmod'],
+	...['mdadm', 'zpool', 'zfs', 'btrfs', 'lvcreate', 'lvextend', 'wipefs', 'fstrim', 'sync', 'mount', 'umount'],
+	...['unsquashfs', 'tar', 'cp', 'install', 'find', 'rm', 'mcopy', 'sha256sum', 'dkms', 'depmod'],
 	...['chroot', 'runuser', 'setpriv', 'unshare'],
 ]);
 
@@ -15,6 +18,7 @@ export const questionSeconds = 300;
  * for a disk that answers no more, or a service that hangs, seen from the slowest machine.
  */
 export function limitOf([program]: Command): number {
+	if (slowest.has(program)) return 24 * 3600;
 	if (slow.has(program) || program.startsWith('mkfs.')) return 4 * 3600;
 	// It waits for what a unit needs to start: TimeoutStartSec of containers and of libvirt's daemons.
 	return program === 'systemctl' ? 3600 : 900;
