@@ -1,6 +1,6 @@
 import * as z from 'zod';
 import {asset} from './assets.ts';
-import {secret} from './phase.ts';
+import {own, secret} from './phase.ts';
 import {userName} from './users.ts';
 
 const kinds = {
@@ -167,7 +167,7 @@ export const quadletFolder = '/etc/containers/systemd/users';
 /** Whether a .kube unit runs with one of these images or secrets. Its YAML says so; one that is an asset is not looked into. */
 function usesInYaml(words: ReadonlySet<string>, names: readonly string[], files: ContainerUser['files']): boolean {
 	return [...words].some(word => {
-		const yaml = Object.hasOwn(files, word) ? files[word] : undefined;
+		const yaml = own(files, word);
 		return typeof yaml === 'string' ? names.some(name => yaml.includes(name)) : yaml !== undefined && names.length > 0;
 	});
 }

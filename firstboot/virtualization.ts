@@ -4,7 +4,7 @@ import {asset} from './assets.ts';
 import {parseSize, size} from './disks.ts';
 import {address, cidr, linkName, macAddress} from './links.ts';
 import {deriveUuid} from './machine-identity.ts';
-import {absolutePath, secret} from './phase.ts';
+import {absolutePath, own, secret} from './phase.ts';
 import {userSchema} from './users.ts';
 
 const name = z
@@ -205,7 +205,7 @@ export function nameTarget(index: number): string {
 }
 
 function placeVolume(config: Virtualization, domain: string, disk: Disk, index: number): Volume {
-	const pool = Object.hasOwn(config.pools, disk.pool) ? config.pools[disk.pool] : undefined;
+	const pool = own(config.pools, disk.pool);
 	const at = `virtualization.domains.${domain}.disks[${index}]`;
 	if (!pool) throw new Error(`${at}.pool: there is no pool ${disk.pool} in virtualization.pools`);
 	const name = `${domain}-${index}`;

@@ -1,10 +1,7 @@
+import {covers} from '../sequence.ts';
 import type {Sections} from './fact.ts';
 
 type Firewall = NonNullable<Sections['firewall']>;
-
-/** Whether a name of a zone's link stands for this link. */
-export const covers = (name: string, link: string) =>
-	name.endsWith('*') ? link.startsWith(name.slice(0, -1)) : name === link;
 
 /** The zone that a link is in. */
 export function findZone({zones}: Firewall, link: string): string | undefined {
