@@ -131,29 +131,43 @@ test.serial(
 	},
 );
 
+/** Switches the installed machine on with the medium first in the boot order; nothing is left to do. */
+async function bootWithMedium(t: ExecutionContext, name: string): Promise<Machine> {
+	const disk = {path: join('out/test', 'node.qcow2'), format: 'qcow2', bus: 'nvme', serial: 'NVME-0001'} as const;
+	const machine = await startFor(t, {
+		name: 'node',
+		firmware: 'uefi-secure-boot',
+		disks: [disk],
+		cdrom: node.iso,
+		cdromFirst: true,
+		memory: 3072,
+		sshPort,
+		again: true,
+	});
+	await machine.waitFor(/bringup: provision of profile node/, 900, /phase partition|FAILED in phase|Kernel panic/);
+	const summary = await waitForProvision(machine, name);
+	t.regex(summary, /provision done; nothing to do; nothing left; br0 10\.0\.2\.15/);
+	const serial = await machine.readSerial();
+	for (const phase of sections) t.regex(serial, new RegExp(`phase ${phase} \\(\\d+/\\d+\\): nothing to do`));
+	await assertSections(t, (...command) => machine.run(node.login, command));
+	return machine;
+}
+
+test.serial('with the medium left in, GRUB on it boots the disk, and nothing is left to do', async t => {
+	t.timeout(15 * 60_000);
+	const machine = await bootWithMedium(t, 'node-third-boot');
+	t.notRegex(await machine.readSerial(), /install of profile/);
+	await machine.powerOff(300);
+});
+
+// The firmware drops the entry of the disk, which a boot order without it does not name, and connects the CD alone.
 test.serial(
-	'with the medium left in, first in the boot order, it boots its disk again and has nothing to do',
+	'where the firmware shows GRUB on the medium no disk, the installer starts the system by kexec',
 	async t => {
 		t.timeout(15 * 60_000);
-		const disk = {path: join('out/test', 'node.qcow2'), format: 'qcow2', bus: 'nvme', serial: 'NVME-0001'} as const;
-		const setup = {
-			name: 'node',
-			firmware: 'uefi-secure-boot',
-			disks: [disk],
-			cdrom: node.iso,
-			cdromFirst: true,
-			memory: 3072,
-			sshPort,
-			again: true,
-		} as const;
-		const machine = await startFor(t, setup);
-		await machine.waitFor(/bringup: provision of profile node/, 900, /phase partition|FAILED in phase|Kernel panic/);
-		const summary = await waitForProvision(machine, 'node-third-boot');
-		t.regex(summary, /provision done; nothing to do; nothing left; br0 10\.0\.2\.15/);
-		const serial = await machine.readSerial();
-		t.regex(serial, /phase boot-installed .*: start it/, 'the firmware shows GRUB on the medium no disk');
-		for (const phase of sections) t.regex(serial, new RegExp(`phase ${phase} \\(\\d+/\\d+\\): nothing to do`));
-		await assertSections(t, (...command) => machine.run(node.login, command));
+		const machine = await bootWithMedium(t, 'node-fourth-boot');
+		t.regex(await machine.readSerial(), /phase boot-installed .*: start it/);
+		t.regex(await machine.run(node.login, ['mokutil', '--sb-state']), /SecureBoot enabled/);
 		await machine.powerOff(300);
 	},
 );
