@@ -26,7 +26,7 @@ test('a disk without a signature that is not zero at its ends goes with wipe: an
 		await t.throwsAsync(partition.plan({...config, wipe}, held), {
 			message: /is not empty: it has no signature, and there are bytes other than zero in its first or last 8 MiB/,
 		});
-	t.is((await partition.plan({...config, wipe: 'any'}, held)).length, 5);
+	t.is((await partition.plan({...config, wipe: 'any'}, held)).length, 6);
 });
 
 test('a disk of data is not erased by an install, whatever the policy, also where udev has not seen its partitions', async t => {

@@ -9,6 +9,7 @@ import {
 	markOffset,
 	partitionPath,
 	partitions,
+	planMark,
 	readMark,
 	rootName,
 	type Table,
@@ -46,6 +47,7 @@ async function findConsent(
 	layout: Layout,
 	probe: Probe,
 ): Promise<string | undefined> {
+	if (isErasing(table, layout)) return 'this install has begun on it';
 	if (await isUnfinished(disk, table, layout, probe)) return 'an install that never booted';
 	const root = table?.partitions.find(({number}) => number === partitions.root);
 	if (table?.id === layout.tableId && root?.name === rootName) {
@@ -99,16 +101,41 @@ export interface Clearance {
 	consent: string;
 	/** Whether signatures in what will be partitions may go too. */
 	given: boolean;
+	/** To an empty disk. A power cut between any two of them leaves a disk that the same build may erase. */
 	wipe: Step[];
 }
 
-async function planErasure(disk: Disk, consent: string, probe: Probe): Promise<Step[]> {
+/** The mark of this build, before anything is erased that says whose the disk is. udev then reads the table anew, and its partitions are not there meanwhile. */
+const planBegin = (disk: Disk, layout: Layout): Step[] => [
+	planMark(
+		disk.path,
+		markOffset,
+		{state: 'installing', uuid: layout.rootPartUuid},
+		`mark ${disk.name} as being installed`,
+		[disk.on],
+	),
+	{do: 'run', command: ['udevadm', 'settle'], why: 'let udev see the disk again'},
+];
+
+/** The steps to an empty disk. One that says itself that it is unfinished keeps saying so until it is empty. */
+async function planErasure(
+	disk: Disk,
+	consent: string,
+	layout: Layout,
+	table: Table | undefined,
+	probe: Probe,
+): Promise<Step[]> {
 	const devices = await readBlockDevices(probe);
 	const node = devices.find(({name}) => name === disk.name);
 	if (!node) throw new Error(`${disk.name} is not there any more; boot the medium again`);
 	const given = {disk, node, consent};
-	return [...planStops([given], devices), ...planWipe(given)];
+	const begin = table?.mark === undefined ? planBegin(disk, layout) : [];
+	return [...planStops([given], devices), ...begin, ...planWipe(given)];
 }
+
+/** Whether this build had the consent, and the power was cut before the table was gone. A system that boots takes the mark away. */
+const isErasing = (table: Table | undefined, layout: Layout) =>
+	table?.id === layout.tableId && table.mark?.uuid === layout.rootPartUuid && isOnlyOurs(table);
 
 /** Whether the profile lets the chosen disk's content go. Throws, with every disk explained, when it does not. */
 export async function planClearance(config: Install, disk: Disk, layout: Layout, probe: Probe): Promise<Clearance> {
@@ -135,5 +162,5 @@ export async function planClearance(config: Install, disk: Disk, layout: Layout,
 	}
 	const found = await findConsent(config, disk, table, layout, probe);
 	const consent = found ?? (await refuse(config, disk, contents, probe));
-	return {begun: false, consent, given: true, wipe: await planErasure(disk, consent, probe)};
+	return {begun: false, consent, given: true, wipe: await planErasure(disk, consent, layout, table, probe)};
 }

@@ -47,6 +47,7 @@ test('wipe: any erases first, in a step of its own that names the disk', async t
 		mark,
 		'udevadm settle',
 		`wipefs --all ${device}`,
+		mark,
 		`sfdisk --wipe-partitions always ${device}`,
 		'udevadm settle',
 	]);
@@ -57,7 +58,7 @@ const finished = table({uuid: '11111111-1111-1111-1111-111111111111', sealed: tr
 
 test('a finished install of this machine is erased with wipe: same-machine only', async t => {
 	await t.throwsAsync(partition.plan(config, machine(finished)), {message: /is not empty/});
-	t.is((await partition.plan({...config, wipe: 'same-machine'}, machine(finished))).length, 5);
+	t.is((await partition.plan({...config, wipe: 'same-machine'}, machine(finished))).length, 6);
 });
 
 test('the finished install of another machine is not the same machine', async t => {
@@ -76,6 +77,20 @@ test('an install that never booted is begun anew by another build', async t => {
 	const other = machine({...table({uuid: '33333333-3333-3333-3333-333333333333'}), ...made});
 	const steps = await partition.plan(config, other);
 	t.regex(steps[2]?.why ?? '', /an install that never booted/);
+});
+
+test('a finished install that was to be erased when the power was cut is erased by the same build alone', async t => {
+	const begun = machine({...finished, ...made, ...marked(layout.rootPartUuid)});
+	const steps = await partition.plan(config, begun);
+	t.deepEqual(commandsOf(steps), [
+		`wipefs --all ${device}`,
+		mark,
+		`sfdisk --wipe-partitions always ${device}`,
+		'udevadm settle',
+	]);
+	t.regex(steps[0]?.why ?? '', /this install has begun on it/);
+	const another = machine({...finished, ...made, ...marked('33333333-3333-3333-3333-333333333333')});
+	await t.throwsAsync(partition.plan(config, another), {message: /is not empty/});
 });
 
 test('a disk that was erased when the power was cut is begun again; what it held may go with the same build only', async t => {

@@ -27,7 +27,8 @@ export const partition: Phase<typeof installSchema> = {
 		const {begun, consent, given, wipe} = await planClearance(config, disk, layout, probe);
 		if (begun) return [];
 		return [
-			// First: what a power cut leaves of the rest is then known as ours, and a table without the mark is in use.
+			...wipe,
+			// Before the table: one of ours without the mark is in use.
 			planMark(
 				disk.path,
 				markOffset,
@@ -35,8 +36,6 @@ export const partition: Phase<typeof installSchema> = {
 				`mark ${disk.name} as being installed`,
 				[disk.on],
 			),
-			// udev reads a table anew when its disk was written to, and the partitions are not there meanwhile.
-			...(wipe.length > 0 ? [settle, ...wipe] : []),
 			{
 				do: 'run',
 				// Signatures inside the new partitions are kept unless the profile gave the disk's content up: format refuses them.
