@@ -69,7 +69,10 @@ const physical = z.strictObject({
 	mac: macAddress.optional().describe('its permanent MAC address'),
 	path: z
 		.string()
-		.regex(/^pci-[0-9a-f]{4}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]$/, 'expected a PCI path such as pci-0000:56:00.0')
+		.regex(
+			/^pci-[0-9a-f]{4}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7](-usb-0:[0-9.]+:\d+\.\d+)?$/,
+			'expected a path such as pci-0000:56:00.0, or pci-0000:00:14.0-usb-0:3:1.0 on USB',
+		)
 		.optional()
 		.describe('or where it is, as `udevadm info` prints ID_PATH'),
 	...layer3,
@@ -88,12 +91,14 @@ export const networkSchema = z
 			.describe('the link over which the machine is reached; the others may be without a cable'),
 		controller: address
 			.optional()
-			.describe('an address that must answer before a changed network is kept, beside the gateway'),
+			.describe(
+				'an address that must answer before a changed network is kept, where it did before; and one from which SSH may be open alone',
+			),
 		links: z
 			.record(linkName, physical)
 			.default({})
 			.describe(
-				'the wired links by role, which becomes their name; by mac or path, and one without either is the only one left, or the only one with a cable',
+				'the wired links by role, which becomes their name; by mac or path; one without either is the only one left, or the only one with a cable, and never one on USB beside others (a BMC may have such a link)',
 			),
 		bonds: z
 			.record(
@@ -132,7 +137,9 @@ export const networkSchema = z
 			.default({})
 			.describe('VLANs in which the machine itself has a link'),
 	})
-	.describe('The links of the machine: wired, bonds, bridges, VLANs; written for systemd-networkd.');
+	.describe(
+		'The links of the machine: wired, bonds, bridges, VLANs; written for systemd-networkd. Without this section every wired link has DHCP, and no change of it is on trial.',
+	);
 
 export type Network = z.output<typeof networkSchema>;
 
@@ -171,6 +178,15 @@ export async function readIpLinks(probe: Probe): Promise<IpLink[]> {
 	return JSON.parse(await probe.output(listLinks)) as IpLink[];
 }
 
+/** Where a device is, as udev's path_id says it for links on PCI and on USB. */
+function readPath(device: string): string {
+	const pci = [...device.matchAll(/\/([0-9a-f]{4}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7])(?=\/)/g)].at(-1)?.[1];
+	const usb = [...device.matchAll(/\/\d+-([\d.]+:\d+\.\d+)(?=\/)/g)].at(-1)?.[1];
+	return pci ? `pci-${pci}${usb ? `-usb-0:${usb}` : ''}` : '';
+}
+
+const isUsb = ({path}: Link) => path.includes('-usb-');
+
 /** The wired Ethernet links, by MAC address. */
 export async function readLinks(probe: Probe): Promise<Link[]> {
 	const wired: Link[] = [];
@@ -179,18 +195,18 @@ export async function readLinks(probe: Probe): Promise<Link[]> {
 		if (link.link_type !== 'ether' || link.linkinfo?.info_kind !== undefined) continue;
 		const uevent = (await probe.read(`/sys/class/net/${link.ifname}/uevent`)) ?? '';
 		if (/^DEVTYPE=/m.test(uevent)) continue; // wlan, wwan, …: a wired Ethernet link has no DEVTYPE
-		const device = devices?.get(link.ifname)?.target ?? '';
-		const pci = [...device.matchAll(/\/([0-9a-f]{4}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7])(?=\/)/g)].at(-1)?.[1];
 		wired.push({
 			name: link.ifname,
 			mac: (link.permaddr ?? link.address ?? '').toLowerCase(),
-			path: pci ? `pci-${pci}` : '',
+			path: readPath(devices?.get(link.ifname)?.target ?? ''),
 			master: link.master,
 			up: link.flags?.includes('UP') ?? false,
 			carrier: link.flags?.includes('LOWER_UP') ?? false,
 		});
 	}
-	return wired.sort((a, b) => a.mac.localeCompare(b.mac));
+	// The virtual function below a link of Hyper-V or the like has its address and no life of its own.
+	const isBelow = ({master, mac}: Link) => wired.some(other => other.name === master && other.mac === mac);
+	return wired.filter(one => !isBelow(one)).sort((a, b) => a.mac.localeCompare(b.mac));
 }
 
 function explainLinks(links: readonly Link[]): string[] {
@@ -201,26 +217,56 @@ function explainLinks(links: readonly Link[]): string[] {
 	);
 }
 
-function refuse(role: string, wanted: string, matches: number, links: readonly Link[]): Error {
-	const example = links[0]?.mac ?? '…';
+/** A field that names this link and no other. */
+function findName(link: Link, links: readonly Link[]): string | undefined {
+	for (const field of ['mac', 'path'] as const)
+		if (link[field] && links.filter(other => other[field] === link[field]).length === 1)
+			return `${field}: '${link[field]}'`;
+	return undefined;
+}
+
+function refuse(role: string, wanted: string, matches: readonly Link[], links: readonly Link[]): Error {
+	const names = (matches.length > 0 ? matches : links).flatMap(link => findName(link, links) ?? []);
+	const remedy =
+		names.length > 0
+			? [
+					'name the link in the profile and build the medium again:',
+					...names.map(name => `  network: {links: {${role}: {${name}}}}`),
+				]
+			: links.length > 0
+				? ['no two of them differ in mac or path, so none can be named; leave the cable in one only']
+				: [];
 	return new Error(
 		[
-			`network.links.${role} must be exactly one wired link (${wanted}) and ${matches} match`,
+			`network.links.${role} must be exactly one wired link (${wanted}) and ${matches.length} match`,
 			...explainLinks(links),
-			'name the link in the profile and build the medium again:',
-			`  network: {links: {${role}: {mac: '${example}'}}}`,
+			...remedy,
 		].join('\n'),
 	);
 }
 
-/** Links that no role names by address or place, and the roles without either. */
+/** Links that no role names by address or place, and the roles without either. Beside others, one on USB is named or not used: a BMC's is one. */
 export function findFree({links: roles}: Network, links: readonly Link[]): {role: string; free: Link[]}[] {
 	const named = Object.values(roles);
-	const free = links.filter(({mac, path}) => !named.some(role => role.mac === mac || role.path === path));
+	const candidates = links.every(isUsb) ? links : links.filter(link => !isUsb(link));
+	const free = candidates.filter(({mac, path}) => !named.some(role => role.mac === mac || role.path === path));
 	return Object.keys(roles)
 		.filter(role => roles[role]?.mac === undefined && roles[role]?.path === undefined)
 		.map(role => ({role, free}));
 }
+
+/** Once all of these links had time to find their cables: their MAC addresses. */
+export const settledPath = '/run/bringup/links-settled';
+
+/** The links of which not the same one is taken whatever they say of cables later. */
+export function findUnsettled(network: Network, links: readonly Link[]): Link[] {
+	return findFree(network, links)
+		.filter(({role, free}) => free.length > 1 && free.filter(({name}) => name === role).length !== 1)
+		.flatMap(({free}) => free);
+}
+
+/** What the mark says when these links have settled. */
+export const formatSettled = (links: readonly Link[]) => links.map(({mac}) => `${mac}\n`).join('');
 
 /** The wired link of every role. Throws, with every link listed, when one is not exactly one. */
 export async function chooseLinks(network: Network, probe: Probe): Promise<Map<string, Link>> {
@@ -230,15 +276,18 @@ export async function chooseLinks(network: Network, probe: Probe): Promise<Map<s
 		if (mac === undefined && path === undefined) continue;
 		const matches = links.filter(link => (mac ?? link.mac) === link.mac && (path ?? link.path) === link.path);
 		const [only] = matches;
-		if (!only || matches.length > 1) throw refuse(role, [mac, path].filter(Boolean).join(', '), matches.length, links);
+		if (!only || matches.length > 1) throw refuse(role, [mac, path].filter(Boolean).join(', '), matches, links);
 		chosen.set(role, only);
 	}
 	for (const {role, free} of findFree(network, links)) {
 		// The link that has the name already stays: another card, or another cable, does not change it.
 		const named = free.filter(({name}) => name === role);
 		const cabled = free.filter(({carrier}) => carrier);
-		const [only, second] = named.length === 1 ? named : free.length === 1 ? free : cabled;
-		if (!only || second) throw refuse(role, 'the only one with a cable', cabled.length, links);
+		const byName = named.length === 1 ? named : free.length === 1 ? free : undefined;
+		if (!byName && (await probe.read(settledPath)) !== formatSettled(findUnsettled(network, links)))
+			throw new Error(`network.links.${role}: which links have a cable is not known yet; the phase link finds out`);
+		const [only, second] = byName ?? cabled;
+		if (!only || second) throw refuse(role, 'the only one with a cable', cabled, links);
 		chosen.set(role, only);
 	}
 	return chosen;

@@ -4,9 +4,9 @@ import type {Machine} from '../builder/boot/machine.ts';
 /** What the machine says to a command, by whoever logs in. */
 type Ask = (...command: string[]) => Promise<string>;
 
-/** Changes the machine's profile and has it taken. */
+/** Changes one place of the machine's profile and has it taken. */
 export async function change(ask: Ask, from: string, to: string): Promise<void> {
-	await ask('sudo', 'sed', '--in-place', `s|${from}|${to}|`, '/etc/bringup/machine.json');
+	await ask('sudo', 'sed', '--in-place', `0,/${from}/s|${from}|${to}|`, '/etc/bringup/machine.json');
 	await ask('sudo', 'systemctl', 'restart', '--no-block', 'bringup');
 }
 

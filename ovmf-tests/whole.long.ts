@@ -67,12 +67,23 @@ async function assertInForce(t: ExecutionContext, ask: Ask): Promise<void> {
 		ifname: string;
 		address: string;
 		master?: string;
-		linkinfo?: {info_data?: {vlan_filtering?: number; id?: number}};
+		mtu: number;
+		linkinfo?: {info_data?: {vlan_filtering?: number; id?: number; stp_state?: number}};
 		addr_info: {local: string}[];
 	}[];
 	const link = (name: string) => links.find(({ifname}) => ifname === name);
 	t.is(link('mgmt')?.master, 'br0');
-	t.is(link('trunk')?.master, 'br0');
+	t.is(link('trunk')?.master, 'bond0');
+	t.is(link('bond0')?.master, 'br0');
+	t.is(link('bond0')?.address, macs[1]);
+	t.is(link('iot')?.mtu, 1400);
+	t.is(link('spare')?.linkinfo?.info_data?.stp_state, 1);
+	t.regex(await ask('ip', 'route', 'show', 'dev', 'iot'), /^203\.0\.113\.0\/24 via 198\.51\.100\.60 .*metric 50/m);
+	t.regex(await ask('networkctl', 'status', '--no-pager', 'spare'), /30-bringup-spare\.network/);
+	t.notRegex(
+		await ask('sudo', 'journalctl', '--unit=systemd-networkd', '--boot'),
+		/Unknown (key|section)|Failed to parse/,
+	);
 	t.is(link('br0')?.address, macs[0]);
 	t.is(link('br0')?.linkinfo?.info_data?.vlan_filtering, 1);
 	t.true(link('br0')?.addr_info.some(({local}) => local === '10.0.2.15'));
@@ -83,7 +94,7 @@ async function assertInForce(t: ExecutionContext, ask: Ask): Promise<void> {
 		vlans: {vlan: number; flags?: string[]}[];
 	}[];
 	const vlansOf = (name: string) => ports.find(({ifname}) => ifname === name)?.vlans.map(({vlan}) => vlan);
-	t.deepEqual(vlansOf('trunk'), [1, 20, 30]);
+	t.deepEqual(vlansOf('bond0'), [1, 20, 30]);
 	t.deepEqual(vlansOf('mgmt'), [1, 30]);
 	t.deepEqual(vlansOf('guest-1-0'), [30]);
 

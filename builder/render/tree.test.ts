@@ -53,6 +53,17 @@ for (const file of profiles) {
 	});
 }
 
+test('a machine without the section network has DHCP on every wired link', async t => {
+	const profile = await complete(join(golden, 'node.yaml'));
+	const {network: _, firewall: __, ...fields} = profile.fields;
+	const tree = await renderTree({...profile, fields});
+	const content = (path: string) => tree.get(`config/${path}`)?.content ?? '';
+	t.regex(content('includes.chroot/etc/systemd/network/90-default.network'), /^Type=ether\n[\s\S]*^DHCP=yes$/m);
+	t.regex(content('hooks/normal/9000-bringup.hook.chroot'), /^systemctl enable systemd-networkd\.service/m);
+	t.regex(content('package-lists/bringup.list.chroot'), /^systemd-resolved$/m);
+	t.false((await renderTree(profile)).has('config/includes.chroot/etc/systemd/network/90-default.network'));
+});
+
 test('the machine reads what the builder writes', async t => {
 	const machine = makeMachine(await complete(join(golden, 'node.yaml')));
 	t.deepEqual(machineSchema.parse(JSON.parse(JSON.stringify(machine))), machine);

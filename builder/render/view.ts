@@ -24,11 +24,15 @@ const basePackages = [
 
 const microcode = {intel: 'intel-microcode', amd: 'amd64-microcode'};
 
+/** Without the section network it is DHCP on every wired link, by these. */
+const networkPackages = ['systemd-resolved', 'systemd-timesyncd', 'iproute2'];
+
 /** The Debian packages of the image, sorted. */
 export function listImagePackages(fields: CompleteProfile['fields']): string[] {
-	const {debian, machine, image} = fields;
+	const {debian, machine, image, network} = fields;
 	const all = [
 		...basePackages,
+		...(network ? [] : networkPackages),
 		...listPackages(fields),
 		...(image ? [] : machine.microcode.map(vendor => microcode[vendor])), // of a virtual machine the processor is its host's
 		...debian.packages,
@@ -75,7 +79,7 @@ function withoutPassword(uri: string): string {
 
 /** The names that templates use. */
 export function makeView({name, fields}: CompleteProfile): View {
-	const {debian, machine, identity, image} = fields;
+	const {debian, machine, identity, image, network} = fields;
 	const consoles = machine.consoles.map(console => `console=${console}`);
 	const bootWords = listBootWords(fields);
 	return {
@@ -89,6 +93,7 @@ export function makeView({name, fields}: CompleteProfile): View {
 		installerPackages: listInstallerPackages(fields),
 		installerLocale: /^C(\.|$)/.test(identity.locale) ? 'en_US.UTF-8' : identity.locale,
 		image: image ? ['image'] : [],
+		defaultNetwork: image || !network ? ['network'] : [],
 		timezone: identity.timezone,
 		recipe,
 		trialSeconds: String(trialSeconds),

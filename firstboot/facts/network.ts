@@ -1,8 +1,8 @@
 import {own, splitCidr, subnetHolds} from '../sequence.ts';
 import type {FalseFact, FieldPath, Sections} from './fact.ts';
+import {checkAllRoutes, type Named} from './routes.ts';
 
 type Network = NonNullable<Sections['network']>;
-type Layer3 = Network['links'][string];
 
 /** Whether an IPv4 address is its subnet's own or its broadcast address. */
 function isReserved(cidr: string): boolean {
@@ -13,15 +13,12 @@ function isReserved(cidr: string): boolean {
 	return host === 0 || host === 2 ** (32 - prefix) - 1;
 }
 
-function checkAddresses({addresses, gateway}: Layer3, path: FieldPath): FalseFact[] {
-	if (typeof addresses !== 'object') {
-		const message =
-			addresses === undefined
-				? 'needs addresses beside it'
-				: 'with dhcp the gateway comes from the lease; remove it, or give static addresses';
-		return gateway.length > 0 ? [{path: [...path, 'gateway'], message}] : [];
-	}
-	const faults: FalseFact[] = addresses.flatMap((cidr, index) => {
+function checkAddresses({link: {addresses, mtu}, path}: Named): FalseFact[] {
+	const six = addresses === 'dhcpv6' || (typeof addresses === 'object' && addresses.some(cidr => cidr.includes(':')));
+	const small = 'is less than the 1280 bytes that IPv6 needs (RFC 8200)';
+	const faults: FalseFact[] = six && mtu !== undefined && mtu < 1280 ? [{path: [...path, 'mtu'], message: small}] : [];
+	if (typeof addresses !== 'object') return faults;
+	for (const [index, cidr] of addresses.entries()) {
 		const at = [...path, 'addresses', index];
 		const {address, prefix} = splitCidr(cidr);
 		const other = addresses
@@ -29,20 +26,10 @@ function checkAddresses({addresses, gateway}: Layer3, path: FieldPath): FalseFac
 			.find(earlier => subnetHolds(earlier, address, Math.min(splitCidr(earlier).prefix, prefix)));
 		const reserved = `${cidr} is the address of the subnet itself or its broadcast address; give one between`;
 		const overlap = `its subnet overlaps with that of ${other}; every address of a link needs a subnet of its own`;
-		return [
-			...(isReserved(cidr) ? [{path: at, message: reserved}] : []),
-			...(other ? [{path: at, message: overlap}] : []),
-		];
-	});
-	const lost = gateway.filter(via => !addresses.some(cidr => subnetHolds(cidr, via)));
-	const message = `lies in no subnet of ${addresses.join(', ')}`;
-	return [...faults, ...lost.map(() => ({path: [...path, 'gateway'], message}))];
-}
-
-interface Named {
-	name: string;
-	path: FieldPath;
-	link: Layer3;
+		if (isReserved(cidr)) faults.push({path: at, message: reserved});
+		if (other) faults.push({path: at, message: overlap});
+	}
+	return faults;
 }
 
 function listNamed({links, bonds, bridges, vlans}: Network): Named[] {
@@ -97,10 +84,45 @@ function checkVlans({links, bonds, bridges, vlans}: Network): FalseFact[] {
 		const carried = Object.values(ports).some(({pvid, tagged}) => pvid === id || tagged.includes(id));
 		if (Object.keys(ports).length > 0 && !carried)
 			faults.push({path: [...path, 'id'], message: `no port of ${link} carries VLAN ${id}; add it to tagged of one`});
+		if (id === 1 && own(bridges, link)) {
+			const message = `VLAN 1 of ${link} is ${link} itself: its frames come without a tag. Give the addresses to ${link}`;
+			faults.push({path: [...path, 'id'], message});
+		}
 		if (own(bridges, link)?.vlanAware === false)
 			faults.push({path: [...path, 'link'], message: `${link} is not vlanAware, and a VLAN on it needs that`});
 		return faults;
 	});
+}
+
+/** Bytes that a link carries. */
+const mtuOf = ({links, bonds}: Network, name: string) => (own(links, name) ?? own(bonds, name))?.mtu ?? 1500;
+
+/** What the ports of bridges, and the links of bonds, cannot carry. */
+function checkPorts(network: Network): FalseFact[] {
+	const {links, bonds, bridges} = network;
+	const faults: FalseFact[] = [];
+	for (const [name, {ports, mtu}] of Object.entries(bridges)) {
+		const path = ['network', 'bridges', name];
+		for (const [port, {pvid, tagged}] of Object.entries(ports)) {
+			const size = mtuOf(network, port);
+			if (mtu !== undefined && mtu > size) {
+				const message = `is larger than that of its port ${port}, ${size}: larger packets would be lost; give ${port} an mtu of ${mtu}`;
+				faults.push({path: [...path, 'mtu'], message});
+			}
+			if (tagged.includes(pvid)) {
+				const message = `${pvid} is the VLAN of untagged frames of this port too, and a VLAN is one or the other; set another pvid`;
+				faults.push({path: [...path, 'ports', port, 'tagged'], message});
+			}
+		}
+	}
+	for (const [name, bond] of Object.entries(bonds))
+		for (const link of bond.links) {
+			const size = own(links, link)?.mtu;
+			if (size === undefined || size === (bond.mtu ?? 1500)) continue;
+			const message = `a link of a bond has the mtu of ${name}; give it to ${name}`;
+			faults.push({path: ['network', 'links', link, 'mtu'], message});
+		}
+	return faults;
 }
 
 /** What is wrong with the section network as a whole. */
@@ -133,6 +155,8 @@ export function checkNetwork(network: Network): FalseFact[] {
 		...faults,
 		...checkUses(network),
 		...checkVlans(network),
-		...named.flatMap(({link, path}) => checkAddresses(link, path)),
+		...named.flatMap(checkAddresses),
+		...checkAllRoutes(named),
+		...checkPorts(network),
 	];
 }

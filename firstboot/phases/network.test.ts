@@ -8,7 +8,6 @@ import {GivenUp, listEnabled, listUnits, type Step} from '../phase.ts';
 import {probeRecord, type RecordedMachine} from '../record.ts';
 import {finishedPath, planRestore, reasonPath, rejectedPath, savedFolder, trialFolder, trialPath} from '../trial.ts';
 import {network} from './network.ts';
-import {link} from './preflight.ts';
 
 const blank = JSON.parse(readFileSync('firstboot/machines/blank.json', 'utf8')) as RecordedMachine;
 const [lo] = blank.commands[listLinks.join(' ')] as IpLink[];
@@ -198,32 +197,6 @@ test('what could not be asked, and what had no time, is no verdict', async t => 
 	const killed = {...tried, [reasonPath]: 'br0 has no address'};
 	const begun = await planRestore(machine(inForce, killed, running), {...moment, proven: false});
 	t.deepEqual(begun?.record, []);
-});
-
-test('of several wired links the only one with a cable is taken, when they are up', async t => {
-	const down = [enp1s0, card('enp2s0', '00:00:5e:00:53:01', ['BROADCAST'])];
-	const up = await link.plan(config, machine(down));
-	t.deepEqual(whys(up), [
-		'take enp2s0 up to see whether it has a cable',
-		'take enp1s0 up to see whether it has a cable',
-		'wait for the first link with a cable',
-	]);
-	const cabled = [card('enp1s0', mac, ['UP', 'LOWER_UP']), card('enp2s0', '00:00:5e:00:53:01', ['UP'])];
-	t.deepEqual(await link.plan(config, machine(cabled)), []);
-	const steps = await network.plan(config, machine(cabled));
-	t.true(whys(steps).includes('name enp1s0 (52:54:00:62:75:01) mgmt'));
-});
-
-test('two wired links with a cable and no name for one: it stops and shows both', async t => {
-	const both = [card('enp1s0', mac, ['UP', 'LOWER_UP']), card('enp2s0', '00:00:5e:00:53:01', ['UP', 'LOWER_UP'])];
-	await t.throwsAsync(link.plan(config, machine(both)), {
-		message: /2 match[\s\S]*enp2s0 {2}00:00:5e:00:53:01 {4}cable[\s\S]*enp1s0[\s\S]*links: \{mgmt: \{mac:/,
-	});
-	const named = networkSchema.parse({...config, links: {mgmt: {mac: '00:00:5E:00:53:01'}}});
-	t.deepEqual(await link.plan(named, machine(both)), []);
-	const placed = networkSchema.parse({...config, links: {mgmt: {path: 'pci-0000:00:03.0'}}});
-	const steps = await network.plan(placed, machine(both));
-	t.regex(writes(steps)[`${networkFolder}/10-bringup-mgmt.link`] ?? '', /Path=pci-0000:00:03\.0/);
 });
 
 test('a bond has the MAC address of its first link, and is a port of its bridge', async t => {

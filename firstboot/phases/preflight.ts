@@ -1,4 +1,4 @@
-import {chooseLinks, findFree, networkSchema, readLinks} from '../links.ts';
+import {chooseLinks, findUnsettled, formatSettled, networkSchema, readLinks, settledPath} from '../links.ts';
 import {resolveHostname} from '../names.ts';
 import type {Phase, Step} from '../phase.ts';
 import {checkAccounts, identitySchema} from '../users.ts';
@@ -19,35 +19,40 @@ export const name: Phase<typeof identitySchema> = {
 	},
 };
 
-/** Which wired links have a cable is known of links that are up only. Before anything is erased: is each role one link? */
+/** Seconds from the first cable to the last: a port may negotiate that long after the quickest one is up. */
+const settleSeconds = 12;
+
+/**
+ * Which wired links have a cable is known of links that are up only, and not at once. So all are taken up, and have their
+ * time, before it counts which ones do: one machine has one answer. Before anything is erased: is each role one link?
+ */
 export const link: Phase<typeof networkSchema> = {
 	schema: networkSchema,
-	packages: ['iproute2', 'grep'],
+	packages: ['iproute2', 'grep', 'coreutils'],
 	async plan(config, probe) {
 		const links = await readLinks(probe);
-		const open = findFree(config, links).filter(
-			({role, free}) => free.length > 1 && !free.some(({name, carrier}) => name === role || carrier),
-		);
-		const down = new Set(open.flatMap(({free}) => free.filter(({up}) => !up)));
-		if (down.size === 0) {
+		const open = findUnsettled(config, links);
+		const settled = formatSettled(open);
+		if (open.length === 0 || (await probe.read(settledPath)) === settled) {
 			await chooseLinks(config, probe);
 			return [];
 		}
-		const carriers = [...down].map(({name}) => `/sys/class/net/${name}/carrier`);
+		const carriers = open.map(({name}) => `/sys/class/net/${name}/carrier`);
 		return [
-			...[...down].map(
-				({name}): Step => ({
-					do: 'run',
-					command: ['ip', 'link', 'set', 'dev', name, 'up'],
-					why: `take ${name} up to see whether it has a cable`,
+			...open
+				.filter(({up}) => !up)
+				.map(({name}): Step => {
+					const command = ['ip', 'link', 'set', 'dev', name, 'up'] as const;
+					return {do: 'run', command, why: `take ${name} up to see whether it has a cable`};
 				}),
-			),
 			{
 				do: 'wait',
 				until: ['grep', '--quiet', '1', ...carriers],
 				seconds: 20,
 				why: 'wait for the first link with a cable',
 			},
+			{do: 'run', command: ['sleep', String(settleSeconds)], why: 'let the other links find theirs'},
+			{do: 'write', path: settledPath, content: settled, mode: 0o644, why: 'note that the links have settled'},
 		];
 	},
 };
