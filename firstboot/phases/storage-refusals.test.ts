@@ -1,4 +1,5 @@
 import test from 'ava';
+import {PartsError} from '../phase.ts';
 import type {RecordedMachine} from '../record.ts';
 import {
 	disk,
@@ -203,4 +204,13 @@ test('no phase takes a machine that cannot answer for one with blank disks', asy
 			{message: /no answer|is missing/},
 			name,
 		);
+});
+
+test('of two disks of a mirror one is gone: the other data disk is still partitioned, and the refusal names the one', async t => {
+	const error = await t.throwsAsync(planOne('data-disks', given, machine([system, left, disk('sdd', 'FAST')])), {
+		instanceOf: PartsError,
+		message: /^storage\.disks\.right must match exactly one disk and matches 0/,
+	});
+	t.deepEqual([...(error?.parts.keys() ?? [])], ['right']);
+	t.true(error?.steps.some(({part, why}) => part === 'fast' && /partition/.test(why)));
 });
