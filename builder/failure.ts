@@ -1,8 +1,7 @@
 import {FullDiskError, isFullDisk} from './folder.ts';
 
 import {maskUrls, printable} from './printable.ts';
-
-import {ProfileError} from './profile/faults.ts';
+import {IncompleteError, ProfileError} from './profile/faults.ts';
 import {ProgramError, UsageError, UserError} from './run.ts';
 
 const systemErrors: Record<string, string> = {
@@ -38,7 +37,7 @@ function formatProgramError({message, command, output, log}: ProgramError): stri
 const places =
 	'artefacts and their parts are made where --out says, downloads and bases are kept where --cache says, and root file systems are put together where TMPDIR says';
 
-/** What to print for an error, without the passwords of URLs, and the exit code: 2 the user's file or words, 1 what failed outside, 70 our bug. */
+/** What to print for an error, without the passwords of URLs, and the exit code: 2 the user's file or words, 3 a file that is an example, 1 what failed outside, 70 our bug. */
 export function explain(error: unknown): [text: string, code: number] {
 	const [text, code] = tell(error instanceof FullDiskError ? error.cause : error);
 	const full =
@@ -52,6 +51,7 @@ export function explain(error: unknown): [text: string, code: number] {
 
 function tell(error: unknown): [text: string, code: number] {
 	if (error instanceof ProfileError) return [error.message, 2];
+	if (error instanceof IncompleteError) return [error.message, 3];
 	if (error instanceof UsageError) return [`error: ${error.message}`, 2];
 	if (error instanceof UserError) return [`error: ${error.message}`, 1];
 	if (error instanceof ProgramError) return [formatProgramError(error), 1];

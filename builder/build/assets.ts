@@ -18,12 +18,13 @@ export interface PlacedAsset {
 	from: {file: string} | {url: string; delivery: 'auto' | 'embedded' | 'machine'};
 }
 
-/** The profile with every asset's digest filled in; and its assets. A file that is missing or not the one pinned is a fault. */
+/** The profile with every asset's digest filled in; and its assets. Of its files, those that are missing, and those that are not the ones pinned. */
 export async function readAssets(
 	profile: CompleteProfile,
-): Promise<{profile: CompleteProfile; assets: PlacedAsset[]; faults: FalseFact[]}> {
+): Promise<{profile: CompleteProfile; assets: PlacedAsset[]; missing: FalseFact[]; faults: FalseFact[]}> {
 	const fields = structuredClone(profile.fields);
 	const assets = new Map<string, PlacedAsset>();
+	const missing: FalseFact[] = [];
 	const faults: FalseFact[] = [];
 	for (const {path, value} of findMarked('asset', fields)) {
 		const {asset} = value as Asset;
@@ -35,7 +36,7 @@ export async function readAssets(
 		const file = resolve(profile.source.folderOf(place), asset.file);
 		const found = await stat(file).catch(() => undefined);
 		if (!found?.isFile()) {
-			faults.push({path: place, message: `there is no file ${file}`});
+			missing.push({path: place, message: `there is no file ${file}`});
 			continue;
 		}
 		const sha256 = await digestFile(file);
@@ -44,7 +45,7 @@ export async function readAssets(
 		asset.sha256 = sha256;
 		assets.set(sha256, {sha256, from: {file}});
 	}
-	return {profile: {...profile, fields}, assets: [...assets.values()], faults};
+	return {profile: {...profile, fields}, assets: [...assets.values()], missing, faults};
 }
 
 interface AssetOptions {

@@ -23,12 +23,13 @@ async function readSecret({secret}: Secret, folder: string, environment: Environ
 const isHash = (path: FieldPath) =>
 	path.at(-1) === 'password' && path.at(-3) === 'users' && typeof path.at(-2) === 'number';
 
-/** Reads every secret of the profile, or says which are missing. A value is never part of a message. */
+/** Reads every secret of the profile, and says which are missing, and which are not what they should be. A value is never part of a message. */
 export async function readSecrets(
 	{fields, source}: Pick<Profile, 'fields' | 'source'>,
 	environment: Environment,
-): Promise<{secrets: Secrets; faults: FalseFact[]}> {
+): Promise<{secrets: Secrets; missing: FalseFact[]; faults: FalseFact[]}> {
 	const secrets = new Map<string, string>();
+	const missing: FalseFact[] = [];
 	const faults: FalseFact[] = [];
 	for (const {path, value: secret} of findMarked('secret', fields)) {
 		const value = await readSecret(secret, source.folderOf([...path, 'secret']), environment);
@@ -36,7 +37,7 @@ export async function readSecrets(
 		if (value === undefined) {
 			const where =
 				'env' in secret.secret ? `the environment variable ${secret.secret.env}` : `the file ${secret.secret.file}`;
-			faults.push({path: place, message: `${where} is not there, or empty`});
+			missing.push({path: place, message: `${where} is not there, or empty`});
 		} else if (isHash(path) && !/^\$(y|gy|7|2[aby]|6|5)\$[!-~]+$/.test(value)) {
 			faults.push({
 				path: place,
@@ -46,7 +47,7 @@ export async function readSecrets(
 			secrets.set(secretPath(secret), value);
 		}
 	}
-	return {secrets, faults};
+	return {secrets, missing, faults};
 }
 
 /** The files of the profile's own layer, and the number of the build that they make with their base. */

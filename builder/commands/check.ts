@@ -4,7 +4,7 @@ import {findCacheFolder, findCacheKey} from '../paths.ts';
 import {noteMirror} from '../profile/complete.ts';
 import {ProfileError} from '../profile/faults.ts';
 import {placeFacts} from '../profile/profile.ts';
-import {type CliCommand, load, noteKey} from './command.ts';
+import {type CliCommand, look, noteKey, refuseExamples} from './command.ts';
 
 export const check: CliCommand = {
 	summary: 'check a profile, its facts included, and build nothing',
@@ -15,7 +15,8 @@ export const check: CliCommand = {
   --refresh        ask the archive for new package lists first
   --cache DIR      where downloads and finished bases are kept (default: $XDG_CACHE_HOME/bringup; of root: /var/cache/bringup)
 
-Exit code 0: no fault. 2: faults, each with file:line:column.
+Exit code 0: no fault. 2: faults, each with file:line:column. 3: no fault, but values of an example, each with its place.
+It needs neither the values of secrets nor the files of assets.
 `,
 	async run(argv, surroundings) {
 		const {values} = parseArgs({
@@ -27,7 +28,7 @@ Exit code 0: no fault. 2: faults, each with file:line:column.
 				cache: {type: 'string'},
 			},
 		});
-		const {profile, needsKey} = await load(values.profile, surroundings);
+		const {profile, needsKey} = await look(values.profile, surroundings);
 		const {debian} = profile.fields;
 		if (!values.offline) {
 			const [{checkPackages}, {openIndex}, {openMac}, {withCache}] = await Promise.all([
@@ -46,6 +47,7 @@ Exit code 0: no fault. 2: faults, each with file:line:column.
 			);
 			if (faults.length > 0) throw new ProfileError(placeFacts(faults, profile.source));
 		}
+		refuseExamples(profile);
 		const unchecked =
 			values.offline && debian.packages.length > 0 ? '; whether its packages exist was not checked (--offline)' : '';
 		surroundings.out.write(`${profile.name}: no fault${unchecked}\n`);

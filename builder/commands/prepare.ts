@@ -8,7 +8,7 @@ import {type CompleteProfile, noteMirror} from '../profile/complete.ts';
 import type {Progress} from '../progress.ts';
 import {UsageError} from '../run.ts';
 import {checkArchitecture, keyPath, makePairedKey} from '../workstation.ts';
-import {load, type Surroundings} from './command.ts';
+import {load, refuseExamples, type Surroundings} from './command.ts';
 import {prepareRecovery} from './recovery.ts';
 
 /** What every command takes that builds something of a profile. */
@@ -72,6 +72,7 @@ export async function prepareBuild(
 	const {environment, signal} = surroundings;
 	const wanted = given.out === undefined ? undefined : resolve(given.out);
 	let loaded = await load(given.profile, surroundings, wanted);
+	refuseExamples(loaded.profile);
 	const out = wanted ?? place.default(loaded.profile);
 	await place.check(out);
 	if (loaded.needsKey) {

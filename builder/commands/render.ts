@@ -4,7 +4,7 @@ import {parseArgs} from 'node:util';
 import {withFolder} from '../folder.ts';
 import {renderTree, writeTree} from '../render/tree.ts';
 import {UserError} from '../run.ts';
-import {type CliCommand, load, noteKey} from './command.ts';
+import {type CliCommand, look, noteKey} from './command.ts';
 
 export const render: CliCommand = {
 	summary: "render a profile's live-build tree",
@@ -20,7 +20,7 @@ Secrets are not in it.
 			args: [...argv],
 			options: {profile: {type: 'string'}, out: {type: 'string', short: 'o'}},
 		});
-		const {profile, needsKey} = await load(values.profile, surroundings);
+		const {profile, needsKey} = await look(values.profile, surroundings);
 		const tree = await renderTree(profile);
 		if (needsKey) surroundings.err.write(noteKey);
 		if (values.out === undefined) {

@@ -53,6 +53,21 @@ function fillSeeds(
 	return {...virtualization, domains: Object.fromEntries(domains)};
 }
 
+/** The profile with one key wherever it leaves keys to the workstation. */
+export function withKey(profile: CompleteProfile, key: string): CompleteProfile {
+	const fill = (user: AnyUser): AnyUser => (user.sshKeys === 'auto' ? {...user, sshKeys: [key]} : user);
+	const {identity} = profile.fields;
+	const virtualization = fillSeeds(profile.fields.virtualization, fill);
+	return {
+		...profile,
+		fields: {
+			...profile.fields,
+			identity: {...identity, users: identity.users.map(fill)},
+			...(virtualization ? {virtualization} : {}),
+		},
+	};
+}
+
 /** The security mirror beside a mirror that follows Debian's own naming. */
 function guessSecurity(mirror: string): string | undefined {
 	return /\/debian\/?$/.test(mirror) ? mirror.replace(/\/?$/, '-security') : undefined;

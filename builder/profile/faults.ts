@@ -23,8 +23,18 @@ export class ProfileError extends Error {
 	readonly faults: readonly Fault[];
 
 	constructor(faults: readonly Fault[]) {
-		super(faults.map(formatFault).join('\n'));
+		super(faults.map(fault => formatFault(fault)).join('\n'));
 		this.faults = faults;
+	}
+}
+
+/** A profile without a fault that still has values of an example. */
+export class IncompleteError extends Error {
+	constructor(faults: readonly Fault[]) {
+		const lines = faults.map(fault => formatFault(fault, 'incomplete'));
+		super(
+			[...lines, 'nothing is wrong with the profile, but it is an example; extend it with your own values'].join('\n'),
+		);
 	}
 }
 
@@ -54,13 +64,13 @@ function clip(text: string, column: number): {text: string; column: number} {
 }
 
 /** `file:line:column: error: path: message`, the line, and a caret under what is meant. */
-export function formatFault({path, message, place}: Fault): string {
+export function formatFault({path, message, place}: Fault, kind: 'error' | 'incomplete' = 'error'): string {
 	const {text, column} = clip(tame(place.text), place.column);
 	const gutter = ` ${place.line} | `;
 	const before = text.slice(0, column - 1).replace(/[^\t]/g, ' ');
 	const carets = '^'.repeat(Math.max(1, Math.min(place.length, text.trimEnd().length - column + 1)));
 	const where = `${showPath(place.file)}:${place.line}:${place.column}`;
-	const whole = tame(`${where}: error: ${path ? `${path}: ` : ''}${message}`);
+	const whole = tame(`${where}: ${kind}: ${path ? `${path}: ` : ''}${message}`);
 	return [
 		whole.length > longest ? `${whole.slice(0, longest)}…` : whole,
 		`${gutter}${text}`,
