@@ -54,7 +54,6 @@ test xmllint libxml2-utils does it for virt-xml-validate
 test /usr/sbin/nft nftables checks the rules against spoofing
 test /usr/share/zoneinfo/tzdata.zi tzdata its time zones must be known to check
 test /usr/share/i18n/SUPPORTED locales its locales must be known to check
-test ip iproute2 makes networks that packets of a test are sent through
 test gpg gpg signs the archive of a test
 test gpg-agent gpg-agent keeps its key
 test gpgconf gpgconf ends the agent
