@@ -52,7 +52,7 @@ export async function listOthers(
 ): Promise<Other[]> {
 	const {text, packages} = await readBundle();
 	const sha256 = createHash('sha256').update(text).digest('hex');
-	const version = tools['bringup'];
+	const version = tools['bringup']?.split(' ')[0]; // beside it may stand the commit
 	const own: Other = {
 		kind: 'application',
 		name: 'bringup',

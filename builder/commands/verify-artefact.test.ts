@@ -35,7 +35,7 @@ const manifestOf = (sha256: string): Manifest => ({
 	inputs: {},
 	assets: {embedded: ['15811d34187e03fe29d0e46108c42cc33e62cec1b3d9d80f50944536ebcad40a'], leftToMachine: []},
 	packages: [{name: 'less', version: '1:668-1+b1', architecture: 'amd64', sha256: 'b'.repeat(64)}],
-	tools: {node: 'v20', bringup: '0.1.0'},
+	tools: {node: 'v20', bringup: '0.1.0 (7ee470423583)'},
 	sizes: {},
 	seconds: {},
 });
