@@ -1,5 +1,5 @@
 import {createHash} from 'node:crypto';
-import {type Probe, planFile, planService, type Step} from './phase.ts';
+import {type Probe, planFile, planNoFile, planNoService, planService, type Step} from './phase.ts';
 
 /** Where each of our tables has its file. */
 export const tablesFolder = '/etc/bringup/nft';
@@ -92,5 +92,29 @@ export async function planTable(probe: Probe, table: Table): Promise<Step[]> {
 			: []),
 		...(right ? [] : [loadTable(table)]),
 		...(await planService(probe, 'nftables.service', 'load it at every boot')),
+	];
+}
+
+/**
+ * The steps that remove a table of ours from the kernel and from the boot; none where it has no file, which goes last. With
+ * the last table the service is Debian's own again, which a stop would have flush everything: so it is stopped before.
+ */
+export async function planNoTable(probe: Probe, {family, name}: Pick<Table, 'family' | 'name'>): Promise<Step[]> {
+	if (!(await hasTable(probe, name))) return [];
+	const path = pathOf(name);
+	const others = [...((await probe.list(tablesFolder))?.keys() ?? [])].filter(file => file !== `${name}.nft`);
+	const last =
+		others.length > 0
+			? []
+			: [
+					...(await planNoService(probe, 'nftables.service', 'load no table at boot')),
+					...(await planNoFile(probe, `${dropIns}/10-bringup.conf`, 'leave nftables.service to Debian')),
+				];
+	return [
+		removeTable(family),
+		...last,
+		...(await planNoFile(probe, `${dropIns}/20-bringup-${name}.conf`, 'load it at no boot')),
+		{do: 'run', command: ['systemctl', 'daemon-reload'], why: 'let systemd read its files again'},
+		...(await planNoFile(probe, path, `remove ${path}`)),
 	];
 }

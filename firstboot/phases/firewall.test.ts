@@ -142,3 +142,26 @@ test('a change that shuts out those who are logged in, or all neighbours, is kep
 	t.regex((await findProof(['198.51.100.7/32'], ['192.0.2.7'])) ?? '', login);
 	t.regex((await findProof(['192.0.2.8/32'], ['192.0.2.7'])) ?? '', login);
 });
+
+test('without the section, the table goes from the kernel and from the boot, and no other with it', async t => {
+	const folder = '/etc/systemd/system/nftables.service.d';
+	const running = {
+		[listUnits.join(' ')]: 'nftables.service loaded active exited nftables\n',
+		[listEnabled.join(' ')]: 'nftables.service\n',
+	};
+	const files = writes(await firewall.plan(config, probeRecord({commands: stopped, files: {}})));
+	const plan = (listing: string, more: Record<string, string> = {}) =>
+		firewall.absent?.(probeRecord({commands: running, files: {...files, ...more, '/etc/bringup/nft/': listing}})) ??
+		Promise.resolve([]);
+	const steps = await plan('firewall.nft\tf\n');
+	const commands = steps.map(step => (step.do === 'run' ? step.command.join(' ') : step.do));
+	t.is(commands[0], 'nft --file -');
+	t.is(steps[0]?.do === 'run' ? steps[0].stdin : '', 'table inet bringup\ndelete table inet bringup\n');
+	t.is(commands.at(-1), 'rm --force /etc/bringup/nft/firewall.nft');
+	const stop = commands.indexOf('systemctl disable --now nftables.service');
+	t.true(stop > 0 && stop < commands.indexOf(`rm --force ${folder}/10-bringup.conf`));
+	t.false(commands.some(command => command.includes('flush') || command.includes('domains')));
+	const beside = await plan('firewall.nft\tf\ndomains.nft\tf\n', {'/etc/bringup/nft/domains.nft': 'x'});
+	t.false(beside.some(step => step.do === 'run' && step.command.join(' ').includes('disable')));
+	t.deepEqual(await firewall.absent?.(probeRecord({commands: {}, files: {}})), []);
+});

@@ -2,7 +2,7 @@ import * as z from 'zod';
 import {admitsSsh} from '../admission.ts';
 import {cidr} from '../links.ts';
 import {readPeers} from '../logins.ts';
-import {formatTable, hasTable, planTable, type Table, tablesFolder} from '../nftables.ts';
+import {formatTable, hasTable, planNoTable, planTable, type Table, tablesFolder} from '../nftables.ts';
 import {own, type Phase, type Probe} from '../phase.ts';
 import {readAddresses} from '../reach.ts';
 import {planTrial} from '../trial.ts';
@@ -174,4 +174,5 @@ export const firewall: Phase<typeof firewallSchema> = {
 		if ((await probe.read(`${tablesFolder}/firewall.nft`)) === formatTable(table)) return steps;
 		return planTrial(probe, {subject: 'firewall', content: table, shutsOut: () => shutsOut(config, probe), steps});
 	},
+	absent: probe => planNoTable(probe, {family: 'inet', name: 'firewall'}),
 };
