@@ -42,6 +42,7 @@ boot /usr/share/OVMF/OVMF_CODE_4M.ms.fd ovmf is its UEFI firmware
 boot ssh openssh-client reaches the machine
 boot sfdisk fdisk reads the partitions of an image, and makes disks with foreign data
 boot debugfs e2fsprogs looks into an image without root
+test age age encrypts the copy of a cluster
 boot dnsmasq dnsmasq-base answers machines that boot over the network
 boot ip iproute2 tells the addresses of a link
 test lb live-build checks the rendered live-build tree

@@ -6,6 +6,7 @@ import {buildIsoCommand} from './commands/build-iso.ts';
 import {buildPxeCommand} from './commands/build-pxe.ts';
 import {check} from './commands/check.ts';
 import {clean} from './commands/clean.ts';
+import {cluster} from './commands/cluster.ts';
 import type {CliCommand} from './commands/command.ts';
 import {lock} from './commands/lock.ts';
 import {lockInstaller} from './commands/lock-installer.ts';
@@ -31,6 +32,7 @@ const commands: Readonly<Record<string, CliCommand>> = {
 	rebuild,
 	'verify-artefact': verify,
 	seed,
+	cluster,
 	boot,
 	clean,
 	schema,

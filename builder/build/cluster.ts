@@ -1,6 +1,6 @@
 import {createHash, createHmac, randomBytes, X509Certificate} from 'node:crypto';
 import {mkdir, readFile, rename, stat, writeFile} from 'node:fs/promises';
-import {join} from 'node:path';
+import {dirname, join} from 'node:path';
 import {
 	authorityFiles,
 	findNode,
@@ -80,28 +80,56 @@ async function mint(folder: string, cluster: string): Promise<void> {
 	await writeFile(join(folder, 'token'), `K10${hash}::server:${secret()}\n`, {mode: 0o600});
 	await writeFile(join(folder, 'agent-token'), `K10${hash}::node:${secret()}\n`, {mode: 0o600});
 	await writeFile(join(folder, 'node-key'), `${secret()}\n`, {mode: 0o600});
-	await run(['sync', '--file-system', folder]);
+}
+
+/** Every file of a cluster's folder that is needed again. */
+export const clusterFiles = [
+	...['root-ca', 'intermediate-ca'].flatMap(name => [`${name}.crt`, `${name}.key`]),
+	...authorityFiles,
+	...['token', 'agent-token', 'node-key'],
+];
+
+/** Puts a finished folder in its place, unless one is there; says whether it did. */
+export async function placeCluster(made: string, folder: string): Promise<boolean> {
+	await run(['sync', '--file-system', made]);
+	const placed = await rename(made, folder).then(
+		() => true,
+		error => {
+			if (!['ENOTEMPTY', 'EEXIST'].includes(error.code)) throw error;
+			return false;
+		},
+	);
+	await run(['sync', '--file-system', dirname(folder)]);
+	return placed;
 }
 
 /** Makes the cluster's folder once; who comes second, in another process too, finds that of the first. */
-async function ensureCluster(clusters: string, cluster: string): Promise<string> {
+export async function makeCluster(clusters: string, cluster: string): Promise<string> {
 	const folder = join(clusters, cluster);
 	if (await stat(folder).catch(() => undefined)) return folder;
 	await withFolder(clusters, async work => {
 		await mint(work, cluster);
-		await rename(work, folder).catch(error => {
-			if (!['ENOTEMPTY', 'EEXIST'].includes(error.code)) throw error;
-		});
+		await placeCluster(work, folder);
 	});
-	await run(['sync', '--file-system', clusters]);
 	return folder;
+}
+
+/** Throws a UserError that names a file which is missing, or a token that is not of the root. */
+export async function checkCluster(folder: string): Promise<void> {
+	const prefix = `K10${hashRoot(await readWhole(folder, 'root-ca.crt'))}::`;
+	for (const name of clusterFiles) checkToken(folder, name, await readWhole(folder, name), prefix);
+}
+
+function checkToken(folder: string, name: string, text: string, prefix: string): void {
+	if (name.endsWith('token') && !text.startsWith(prefix))
+		throw new UserError(`${join(folder, name)} is not of the root-ca.crt beside it; restore the folder from a copy`);
 }
 
 async function readWhole(folder: string, name: string): Promise<string> {
 	const text = (await readFile(join(folder, name), 'utf8').catch(() => '')).trimEnd();
 	if (text !== '') return text;
 	throw new UserError(
-		`${join(folder, name)} is missing or empty. Restore the folder from a copy; or, to begin a new cluster that no node of the old one can join, move it away`,
+		`${join(folder, name)} is missing or empty. Restore the folder from a copy (bringup cluster import); or, to begin a new cluster that no node of the old one can join, move it away`,
 	);
 }
 
@@ -145,13 +173,12 @@ export async function fetchClusterFiles(
 	hostname: string,
 	clusters: string,
 ): Promise<Map<string, string>> {
-	const folder = await ensureCluster(clusters, member.cluster);
+	const folder = await makeCluster(clusters, member.cluster);
 	const prefix = `K10${hashRoot(await readWhole(folder, 'root-ca.crt'))}::`;
 	const files = new Map<string, string>();
 	for (const [path, name] of listClusterFiles(member, hostname)) {
 		const text = await readWhole(folder, name);
-		if (name.endsWith('token') && !text.startsWith(prefix))
-			throw new UserError(`${join(folder, name)} is not of the root-ca.crt beside it; restore the folder from a copy`);
+		checkToken(folder, name, text, prefix);
 		const node = (member.nodeName ?? hostname).toLowerCase();
 		const password = () => createHmac('sha256', text).update(node).digest('hex').slice(0, 32);
 		files.set(path, path === nodePasswordPath ? password() : text);

@@ -1,13 +1,14 @@
 import {resolve} from 'node:path';
 import type {Keys} from '../bake/attest.ts';
-import {fetchMembers, listMembers} from '../build/cluster.ts';
+import {listMembers} from '../build/cluster.ts';
 import {openMac} from '../build/mac.ts';
 import type {PartsOptions} from '../build/parts.ts';
-import {findCacheFolder, findCacheKey, findClustersFolder} from '../paths.ts';
+import {findCacheFolder, findCacheKey} from '../paths.ts';
 import {type CompleteProfile, noteMirror} from '../profile/complete.ts';
 import type {Progress} from '../progress.ts';
 import {UsageError} from '../run.ts';
 import {checkArchitecture, keyPath, makePairedKey} from '../workstation.ts';
+import {fetchClusters} from './clusters.ts';
 import {load, refuseExamples, type Surroundings} from './command.ts';
 import {prepareRecovery} from './recovery.ts';
 
@@ -19,12 +20,14 @@ export const buildOptions = {
 	cache: {type: 'string'},
 	quiet: {type: 'boolean'},
 	'new-recovery-code': {type: 'boolean'},
+	'new-cluster': {type: 'boolean'},
 } as const;
 
 export const buildHelp = `  --refresh        ask the archive for new package lists first; else they are renewed when a day old
   --cache DIR      where downloads and finished bases are kept (default: $XDG_CACHE_HOME/bringup; of root: /var/cache/bringup)
   --quiet          say only what went wrong
   --new-recovery-code   make a new code for the console; without it, one is made at a profile's first build and told once
+  --new-cluster    make the keys of a cluster that is not there also in CI ($CI); elsewhere they are made without it
 
 SOURCE_DATE_EPOCH dates every file, also in the place of a lock's date. TMPDIR says where root file systems are put together. Exit code 0: done. 1: something failed. 2: the profile has faults.
 `;
@@ -43,6 +46,7 @@ interface Given {
 	refresh?: boolean | undefined;
 	cache?: string | undefined;
 	'new-recovery-code'?: boolean | undefined;
+	'new-cluster'?: boolean | undefined;
 }
 
 export interface Prepared {
@@ -83,8 +87,8 @@ export async function prepareBuild(
 	const {profile, assets} = loaded;
 	for (const line of loaded.letIn) progress.say(line);
 	surroundings.err.write(noteMirror(profile) ?? '');
-	const clusters = findClustersFolder(environment);
-	const secrets = new Map([...loaded.secrets, ...(await fetchMembers(listMembers(profile), clusters))]);
+	const brought = await fetchClusters(listMembers(profile), given['new-cluster'] ?? false, surroundings);
+	const secrets = new Map([...loaded.secrets, ...brought]);
 	const recovery = await prepareRecovery(profile, secrets, given['new-recovery-code'] ?? false, surroundings);
 	const options = {
 		cache: resolve(given.cache ?? findCacheFolder(environment)),

@@ -2,11 +2,11 @@ import {resolve} from 'node:path';
 import {parseArgs} from 'node:util';
 import {type Domain, own, placeDomains, renderSeed} from '../../firstboot/sequence.ts';
 import {type SeedFormat, writeSeedFolder, writeSeedIso} from '../bake/seed.ts';
-import {fetchMembers, listMembers} from '../build/cluster.ts';
+import {listMembers} from '../build/cluster.ts';
 import {checkReplaced, isVolume, prepareFolder} from '../build/output.ts';
-import {findClustersFolder} from '../paths.ts';
 import {suggest} from '../profile/explain.ts';
 import {checkPrograms, UsageError, UserError} from '../run.ts';
+import {fetchClusters} from './clusters.ts';
 import {type CliCommand, load} from './command.ts';
 
 const noMachine = '0'.repeat(32);
@@ -60,7 +60,7 @@ in ~/.local/share/bringup/clusters. Keep it as you keep the secrets that it hold
 				`the seed of ${name} says sshKeys: auto, and neither ~/.ssh/id_*.pub nor the agent has a key. Make one with ssh-keygen, or name it in the profile`,
 			);
 		const members = listMembers(profile).filter(({domain}) => domain === name);
-		const brought = await fetchMembers(members, findClustersFolder(surroundings.environment));
+		const brought = await fetchClusters(members, false, surroundings);
 		const rendered = found && renderSeed(found, new Map([...secrets, ...brought]));
 		if (!rendered) throw new UserError(`the domain ${name} has no seed in the profile`);
 		await write(rendered, format, values.out ?? `out/${name}-seed.iso`, surroundings.environment['PATH'] ?? '');

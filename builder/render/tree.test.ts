@@ -150,3 +150,13 @@ test("GRUB's own parser takes every menu", async t => {
 		'pxe/grub/grub.cfg',
 	]);
 });
+
+test('debconf takes what the hook tells it: updates renew the removable path of the boot loader', t =>
+	inWritten(async folder => {
+		const hook = await readFile(join(folder, 'config/hooks/normal/9000-bringup.hook.chroot'), 'utf8');
+		const [, selection = ''] = /^echo '(.*)' \| debconf-set-selections$/m.exec(hook) ?? [];
+		t.is(selection, 'grub-efi-amd64 grub2/force_efi_extra_removable boolean true');
+		const said: string[] = []; // of what it does not take it only warns
+		await run(['debconf-set-selections', '--checkonly'], {input: `${selection}\n`, onLine: line => said.push(line)});
+		t.deepEqual(said, []);
+	}));
