@@ -57,6 +57,7 @@ const programsOf: Readonly<Record<string, readonly string[]>> = {
 	findutils: ['find'],
 	'grub-common': ['grub-mkimage'],
 	iproute2: ['ip'],
+	'libc-bin': ['getent'],
 	'live-build': ['lb'],
 	mtools: ['mcopy', 'mformat', 'mmd', 'mtype'],
 	'openssh-client': ['ssh', 'ssh-add', 'ssh-keygen', 'ssh-keyscan'],
