@@ -40,7 +40,7 @@ export async function buildIso(
 	const home = join(folder, 'home');
 	await mkdir(home, {recursive: true});
 	const iso = join(folder, `${name}.iso`);
-	await run(['npm', 'run', 'build-iso', '--', '--profile', profile, '--out', iso, ...words], {
+	await run(['npm', 'run', 'build-iso', '--', '--profile', profile, '--out', iso, '--new-cluster', ...words], {
 		env: {HOME: home, ...cacheEnv},
 	});
 	// SBOM, provenance and manifest are of this very ISO.

@@ -3,6 +3,7 @@ import {join} from 'node:path';
 import test, {type ExecutionContext} from 'ava';
 import type {Machine} from '../builder/boot/machine.ts';
 import {run} from '../builder/run.ts';
+import {assertHardened} from './hardened.ts';
 import {assertRefused} from './held-back.ts';
 import {assertLockedOut, change} from './locked-out.ts';
 import {makePeer, peerMac} from './peer.ts';
@@ -201,6 +202,7 @@ test.serial('every phase of the shipped profiles, on one machine, in one unatten
 	stage(summary);
 	await writeEvidence('whole-first-boot.json', await ask('bringup', 'status', '--json'));
 	await assertInForce(t, ask);
+	await assertHardened(t, ask);
 	stage('in force, asked from inside');
 	await assertZones(t, machine);
 	await assertFromOutside(t);
