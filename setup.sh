@@ -59,6 +59,7 @@ test gpg gpg signs the archive of a test
 test gpg-agent gpg-agent keeps its key
 test gpgconf gpgconf ends the agent
 test /usr/lib/python3/dist-packages/jsonschema/__main__.py python3-jsonschema checks SBOMs against CycloneDX's schema
+test python3 python3-minimal runs jsonschema and other readers of YAML
 test ps procps lists what a build that was killed has left
 long curl curl fetches what the server's speed is measured by
 long nginx nginx-light is one of the servers that the docs name for a netboot tree; its service starts

@@ -1,4 +1,4 @@
-import {mkdir, readdir, writeFile} from 'node:fs/promises';
+import {mkdir, readdir, readFile, writeFile} from 'node:fs/promises';
 import {createServer} from 'node:http';
 import type {AddressInfo} from 'node:net';
 import {tmpdir} from 'node:os';
@@ -79,6 +79,24 @@ test('an output folder that cannot be written is told before anything slow', t =
 		]);
 		t.is(code, 1);
 		t.regex(text, /error: cannot write .*p\.iso: .*Choose another place with --out/);
+	}));
+
+test('a file that bringup has not made is not replaced, whichever command would write it', t =>
+	inFolder(async folder => {
+		const precious = join(folder, 'thesis.iso');
+		await writeFile(precious, 'three years of work');
+		const cache = ['--cache', join(folder, 'cache')];
+		for (const words of [
+			['build-iso', '--profile', golden, ...cache],
+			['lock', '--profile', golden, ...cache],
+			['lock-installer', '--profile', golden, ...cache],
+			['build-pxe', '--profile', golden, ...cache],
+		]) {
+			const {code, text} = await bringup([...words, '--out', precious]);
+			t.is(code, 1, words[0]);
+			t.regex(text, /thesis\.iso is there,? and .*choose another place with --out/, words[0]);
+			t.is(await readFile(precious, 'utf8'), 'three years of work');
+		}
 	}));
 
 async function withMirror(status: number, use: (url: string) => Promise<void>): Promise<void> {

@@ -55,11 +55,13 @@ const inBuilder = await listPrograms(
 	path => !path.endsWith('.test.ts') && path !== 'build/installer/environment.ts',
 );
 /** On this workstation: what a test runs on its machine is a method's. */
-const inTests = await listPrograms(
-	'ovmf-tests',
-	[/(?:(?<![.\w])(?:run|runLong|start)\(\[|\bon\()\s*('[a-z][^']*')/g],
-	() => true,
-);
+const inTest = [/(?:(?<![.\w])(?:run|runLong|start)\(\[|\bwire\.on\()\s*('[a-z][^']*')/g];
+const isTest = (path: string) => path.endsWith('.test.ts') && path !== 'run.test.ts'; // that one starts what is not there
+const inTests = new Set([
+	...(await listPrograms('ovmf-tests', inTest, () => true)),
+	...(await listPrograms('builder', inTest, isTest)),
+	...(await listPrograms('firstboot', inTest, isTest)),
+]);
 
 const rows = (await readFile(join(packageFolder, 'setup.sh'), 'utf8'))
 	.split('\n')

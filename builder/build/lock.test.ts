@@ -3,11 +3,15 @@ import {tmpdir} from 'node:os';
 import {join} from 'node:path';
 import test from 'ava';
 import {withFolder} from '../folder.ts';
+import {packageFolder} from '../paths.ts';
 import type {CompleteProfile} from '../profile/complete.ts';
+import {loadProfile} from '../profile/profile.ts';
+import {listImagePackages} from '../render/view.ts';
 import {formatDifference, listDifference} from './difference.ts';
 import type {Index} from './lists.ts';
 import {compareTools, listLocked, makeLock, openLock, readLock} from './lock.ts';
 import {parseStanza} from './packages.ts';
+import {type PartsOptions, resolveBase} from './parts.ts';
 
 const sha256 = 'a'.repeat(64);
 
@@ -92,6 +96,22 @@ test('what a lock was made with is compared with what makes the medium', t => {
 	t.deepEqual(compareTools(lock, {tools: {xorriso: '1.5.6', mtools: '4'}}), [
 		'the lock was made with other tools, so the medium may not be the same to the byte: mtools none -> 4, xorriso 1.5.4 -> 1.5.6',
 	]);
+});
+
+test('SOURCE_DATE_EPOCH stands in the place of the date of a lock', async t => {
+	const names = listImagePackages((await loadProfile(join(packageFolder, 'profiles/guest.yaml'))).fields as never);
+	const own = {...lock, names: [...names], assets: []};
+	await inFolder(JSON.stringify(own), async folder => {
+		const {fields} = await loadProfile(join(packageFolder, 'profiles/guest.yaml'));
+		const {debian} = profileIn(folder).fields;
+		const profile = {fields: {...fields, debian: {...fields.debian, ...debian}}, source: {folderOf: () => folder}};
+		const dated = async (epoch: number | undefined) => {
+			const options = {cache: folder, assets: [], epoch, progress: {say: () => {}}} as unknown as PartsOptions;
+			return (await resolveBase(profile as unknown as CompleteProfile, options)).dated;
+		};
+		t.is(await dated(undefined), lock.epoch);
+		t.is(await dated(5), 5);
+	});
 });
 
 test('what differs between two sets is told by name, and what is a security update', t => {
