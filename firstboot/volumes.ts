@@ -63,7 +63,9 @@ export const storageSchema = z
 				z.strictObject({
 					on: z
 						.union([z.string(), z.array(z.string()).min(1)])
-						.describe('a disk, an array, or GROUP/VOLUME; for btrfs several'),
+						.describe(
+							'a disk, an array, or GROUP/VOLUME; for btrfs several. For tools of YAML 1.1 write the name in quotes, `"on"`: they take it for true',
+						),
 					type: z.enum(['ext4', 'xfs', 'btrfs']),
 					raid: z.enum(['single', 'raid1', 'raid10']).default('single').describe('how btrfs spreads over several'),
 					mount: absolutePath.describe(

@@ -2,7 +2,7 @@ import {join} from 'node:path';
 import {parseArgs} from 'node:util';
 import {writeWhole} from '../folder.ts';
 import {formatReference} from '../profile/docs.ts';
-import {makeJsonSchema} from '../profile/schema.ts';
+import {makeEditorSchema} from '../profile/editor.ts';
 import type {CliCommand} from './command.ts';
 
 export const schema: CliCommand = {
@@ -13,7 +13,7 @@ export const schema: CliCommand = {
 `,
 	async run(argv, {out}) {
 		const {values} = parseArgs({args: [...argv], options: {out: {type: 'string'}}});
-		const text = `${JSON.stringify(makeJsonSchema(), undefined, '\t')}\n`;
+		const text = `${JSON.stringify(makeEditorSchema(), undefined, '\t')}\n`;
 		if (values.out === undefined) {
 			out.write(text);
 			return 0;

@@ -3,7 +3,7 @@ import {join} from 'node:path';
 import test from 'ava';
 import {packageFolder} from '../paths.ts';
 import {formatReference} from './docs.ts';
-import {makeJsonSchema} from './schema.ts';
+import {makeEditorSchema} from './editor.ts';
 
 const read = (name: string) => readFile(join(packageFolder, 'docs', name), 'utf8');
 
@@ -12,7 +12,7 @@ test('docs/profile.md is what the schema says (npm run docs)', async t => {
 });
 
 test('docs/profile.schema.json is what the schema says (npm run docs)', async t => {
-	t.deepEqual(JSON.parse(await read('profile.schema.json')), JSON.parse(JSON.stringify(makeJsonSchema())));
+	t.deepEqual(JSON.parse(await read('profile.schema.json')), JSON.parse(JSON.stringify(makeEditorSchema())));
 });
 
 test('every field of the reference has a type', async t => {

@@ -1,5 +1,5 @@
 import {readFile, writeFile} from 'node:fs/promises';
-import {basename, join} from 'node:path';
+import {basename, join, resolve} from 'node:path';
 import {withFolder} from '../../folder.ts';
 import type {CompleteProfile} from '../../profile/complete.ts';
 import {ProfileError} from '../../profile/faults.ts';
@@ -54,7 +54,7 @@ export interface InstallerParts {
 async function readLock(profile: CompleteProfile): Promise<InstallerLock | undefined> {
 	const {installerLock, release} = profile.fields.debian;
 	if (installerLock === undefined) return undefined;
-	const path = join(profile.source.folderOf(['debian', 'installerLock']), installerLock);
+	const path = resolve(profile.source.folderOf(['debian', 'installerLock']), installerLock);
 	const text = await readFile(path, 'utf8').catch(() => {
 		throw new UserError(`there is no ${path}; make it with: bringup lock-installer --profile … --out ${path}`);
 	});
