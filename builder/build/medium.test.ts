@@ -38,7 +38,7 @@ test('a secret that is missing or no hash is a fault, and the fault does not say
 		const path = join(folder, 'p.yaml');
 		await writeFile(path, profileWith('{env: ADMIN}'));
 		const profile = await loadProfile(path);
-		t.regex((await readSecrets(profile, {})).faults[0]?.message ?? '', /the environment variable ADMIN is not there/);
+		t.regex((await readSecrets(profile, {})).missing[0]?.message ?? '', /the environment variable ADMIN is not there/);
 		const {faults, secrets} = await readSecrets(profile, {ADMIN: 'hunter2'});
 		t.regex(faults[0]?.message ?? '', /mkpasswd/);
 		t.false(JSON.stringify(faults).includes('hunter2'));

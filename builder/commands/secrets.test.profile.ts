@@ -42,7 +42,7 @@ export const shown: Readonly<Record<string, string>> = Object.fromEntries(
 			],
 			[
 				'a name that the machine shows',
-				'identity.hostname identity.timezone identity.users.[].name identity.users.[].groups.[] virtualization.domains.*.seed.hostname virtualization.domains.*.seed.users.[].name virtualization.domains.*.seed.users.[].groups.[] kubernetes.cluster kubernetes.link kubernetes.nodeName',
+				'identity.hostname identity.timezone identity.locale identity.users.[].name identity.users.[].groups.[] virtualization.domains.*.seed.hostname virtualization.domains.*.seed.users.[].name virtualization.domains.*.seed.users.[].groups.[] kubernetes.cluster kubernetes.link kubernetes.nodeName',
 			],
 			['a public key', 'identity.users.[].sshKeys.[] virtualization.domains.*.seed.users.[].sshKeys.[]'],
 			[
