@@ -68,7 +68,7 @@ export const installSchema = z
 			.enum(['empty', 'same-machine', 'any'])
 			.default('empty')
 			.describe(
-				'which content may be erased: `empty` none, only a disk without any signature is taken; `same-machine` an earlier install of bringup on this very machine; `any` whatever is there',
+				'which content may be erased: `empty` none, only a disk is taken that has no signature and whose first and last 8 MiB are zero; `same-machine` an earlier install of bringup on this very machine, with no partition beside its own; `any` whatever is there, on a disk that is named by its wwid or serial. Never a data disk',
 			),
 	})
 	.describe('The disk that the medium installs to, and what may be erased.');

@@ -13,7 +13,9 @@ const name = z
 const wipe = z
 	.boolean()
 	.default(false)
-	.describe('its content may be erased once, when it is not ours yet; what this profile made on it stays');
+	.describe(
+		'its content may be erased once, when the disk is not ours yet; it must be named by its wwid or serial. Afterwards the word is spent: `/var/lib/bringup/claims/NAME.json` says which disk it was',
+	);
 
 /** The section `storage`. */
 export const storageSchema = z

@@ -3,6 +3,7 @@ import {join} from 'node:path';
 import test, {type ExecutionContext} from 'ava';
 import type {Machine} from '../builder/boot/machine.ts';
 import {run} from '../builder/run.ts';
+import {assertDataKept} from './data-kept.ts';
 import {assertHardened} from './hardened.ts';
 import {assertRefused} from './held-back.ts';
 import {assertLockedOut, change} from './locked-out.ts';
@@ -230,6 +231,8 @@ test.serial('every phase of the shipped profiles, on one machine, in one unatten
 
 	await assertRefused(t, machine, whole.login);
 	stage('a disk with foreign data was refused, and the rest went on');
+	await assertDataKept(t, machine, whole.login);
+	stage('a volume that was not active was activated, and an array that had lost a member was told');
 	await machine.cut();
 	t.regex(await run(['qemu-img', 'compare', diskPath('EXTRA'), join(folder, 'precious.img')]), /identical/);
 });

@@ -41,11 +41,16 @@ test('under UEFI GRUB goes to the ESP, the removable path and the firmware, unde
 	t.deepEqual(await targets(config, underBios), ['i386-pc', 'bios-setup']);
 });
 
+test('a plan for a machine as found asks the firmware for no entries', async t => {
+	const silent = machine({'efibootmgr --verbose': undefined});
+	t.true((await bootloader.plan(config, silent)).length > 0);
+});
+
 test('an entry of an earlier install on this disk is removed before a file lies where it points', async t => {
-	const commands = commandsOf(await bootloader.plan(config, machine(ofThisDisk)));
+	const commands = commandsOf(await bootloader.plan(config, machine({...table(), ...ofThisDisk})));
 	const removed = commands.indexOf('efibootmgr --quiet --bootnum 0003 --delete-bootnum');
 	t.true(removed >= 0 && removed < commands.findIndex(command => command.includes('grub-install')));
-	const other = machine({'efibootmgr --verbose': entries('99999999-9999-9999-9999-999999999999')});
+	const other = machine({...table(), 'efibootmgr --verbose': entries('99999999-9999-9999-9999-999999999999')});
 	t.false(commandsOf(await bootloader.plan(config, other)).some(command => command.includes('--delete-bootnum')));
 });
 

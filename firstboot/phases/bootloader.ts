@@ -2,6 +2,7 @@ import {chooseDisk} from '../choice.ts';
 import {readSignatures, readTable} from '../contents.ts';
 import {type Disk, installSchema, target} from '../disks.ts';
 import {
+	isBegun,
 	isInstalled,
 	type Layout,
 	markOffset,
@@ -127,7 +128,8 @@ export const bootloader: Phase<typeof installSchema> = {
 		const mounts = listMounts(nvram).filter(({at}) => !mounted.includes(at));
 		return [
 			...mounts.map(({at, command}) => run(`mount ${at} for grub-install`, ...command)),
-			...(nvram ? await planNoEntries(layout, probe) : []),
+			// In a plan for a machine as found the disk has no ESP yet that an entry could lead to.
+			...(nvram && isBegun(table, layout) ? await planNoEntries(layout, probe) : []),
 			...planFiles(uefi, bios, disk),
 			...(bios
 				? [
