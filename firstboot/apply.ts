@@ -97,14 +97,17 @@ function watch(child: ChildProcess): () => void {
  * Runs a program, in a process group of its own, until it ends or its time is over. What it has started may outlive it
  * and keep its output open: that is not waited for. One that not even SIGKILL ends (it waits for a disk) is left behind.
  */
-function start([program, ...args]: Command, patience: number, options: Options): Promise<End> {
+function start(command: Command, options: Options): Promise<End> {
+	const [program, ...args] = options.as ?? command;
+	// Its unit has the same limit, and is stopped by systemd.
+	const patience = options.as ? options.limit + 30 : options.limit;
 	return new Promise(resolve => {
 		const input = options.input === undefined ? 'ignore' : 'pipe';
 		const child = spawn(program, args, {env: environment, stdio: [input, 'pipe', 'pipe'], detached: true});
 		const release = options.changes ? watch(child) : () => {};
 		const [all, stdout]: [Buffer[], Buffer[]] = [[], []];
 		const timers: NodeJS.Timeout[] = [];
-		const quiet = tell(options, [program, ...args].join(' '));
+		const quiet = tell(options, command.join(' '));
 		let [late, why]: [boolean, string | undefined] = [false, undefined];
 		const end = (code: number | null) => {
 			if (late) signal(child, 'SIGKILL');
@@ -160,12 +163,7 @@ export async function lockFile(file: number): Promise<boolean> {
 /** The standard output of a program. Throws a CommandError when it fails, or does not end. */
 async function run(command: Command, options: Options): Promise<string> {
 	const began = performance.now();
-	// Its unit has the same limit, and is stopped by systemd.
-	const {code, why, stdout, all} = await start(
-		options.as ?? command,
-		options.as ? options.limit + 30 : options.limit,
-		options,
-	);
+	const {code, why, stdout, all} = await start(command, options);
 	if (code === 0) return stdout;
 	const late = (performance.now() - began) / 1000 >= options.limit;
 	const how = late ? `did not end within ${formatSeconds(options.limit)}, and was stopped` : `exited with ${code}`;
