@@ -37,9 +37,13 @@ async function openssl(folder: string, command: readonly string[]): Promise<stri
 	return run(['openssl', ...command], {cwd: folder});
 }
 
+/** Of the kind that K3s makes for its own authorities. */
+const makeKey = (folder: string, key: string) =>
+	openssl(folder, ['ecparam', '-name', 'prime256v1', '-genkey', '-noout', '-out', key]);
+
 async function makeRoot(folder: string, cluster: string): Promise<Authority> {
 	const name = 'root-ca';
-	await openssl(folder, ['genrsa', '-traditional', '-out', `${name}.key`, '4096']);
+	await makeKey(folder, `${name}.key`);
 	const subject = ['-subj', `/CN=${cluster} ${name}`, '-config', 'extensions', '-extensions', 'authority'];
 	const terms = ['-new', '-x509', '-sha256', '-days', String(days.root)];
 	await openssl(folder, ['req', ...terms, ...subject, '-key', `${name}.key`, '-out', `${name}.crt`]);
@@ -48,9 +52,7 @@ async function makeRoot(folder: string, cluster: string): Promise<Authority> {
 
 async function makeAuthority(folder: string, cluster: string, name: string, signer: Authority): Promise<Authority> {
 	const key = `${name}.key`;
-	// As K3s's own example has it: the authorities that people keep are RSA, those that K3s signs with are elliptic.
-	const elliptic = ['ecparam', '-name', 'prime256v1', '-genkey', '-noout', '-out', key];
-	await openssl(folder, name === 'intermediate-ca' ? ['genrsa', '-traditional', '-out', key, '4096'] : elliptic);
+	await makeKey(folder, key);
 	const subject = ['-subj', `/CN=${cluster} ${name.replace('/', '-')}`, '-config', 'extensions'];
 	await openssl(folder, ['req', '-new', ...subject, '-key', key, '-out', 'request']);
 	const serial = `0x01${randomBytes(15).toString('hex')}`;
