@@ -19,13 +19,19 @@ async function findMissingLogin({login}: Trial, probe: Probe): Promise<string | 
 	return `nobody has logged in over SSH from ${login.from === 'anybody' ? 'anywhere' : login.from} since the change`;
 }
 
-/** Why this machine cannot be reached, as the trial asks it; the answer is kept for whoever ends the trial. */
+/**
+ * Why this machine cannot be reached, as the trial asks it; the answer is kept for whoever ends the trial. It may end
+ * while this asks once more: until then the answer before holds. What could not be asked is no verdict.
+ */
 async function prove(management: string, trial: Trial, probe: Probe): Promise<string | undefined> {
-	await writeDurably(reasonPath, '', 0o644); // what could not be asked is no verdict
-	const {controller, neighbours} = trial;
-	const reason =
-		(await findUnreachable({management, controller, neighbours}, probe)) ?? (await findMissingLogin(trial, probe));
-	await writeDurably(reasonPath, reason ?? '', 0o644);
+	let reason: string | undefined;
+	try {
+		const {controller, neighbours} = trial;
+		reason =
+			(await findUnreachable({management, controller, neighbours}, probe)) ?? (await findMissingLogin(trial, probe));
+	} finally {
+		await writeDurably(reasonPath, reason ?? '', 0o644);
+	}
 	return reason;
 }
 
