@@ -105,6 +105,13 @@ test('systemd takes every unit of every profile, and would not take another', as
 		}, file);
 });
 
+test('the service wants no other unit: each program of it runs in a unit that binds to it, and would start that', t =>
+	inWritten(async (_, tree) => {
+		const unit = tree.get('config/includes.chroot/etc/systemd/system/bringup.service')?.content ?? '';
+		t.regex(unit, /^ExecStart=/m);
+		t.notRegex(unit, /^(Wants|Requires|Requisite|BindsTo|Upholds)=/m);
+	}));
+
 test("systemd rates the service's exposure below 4.0", t =>
 	inWritten(async folder => {
 		const unit = join(folder, 'config/includes.chroot/etc/systemd/system/bringup.service');
