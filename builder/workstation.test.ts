@@ -5,7 +5,7 @@ import test from 'ava';
 import {withFolder} from './folder.ts';
 import {packageFolder} from './paths.ts';
 import {ProgramError, run} from './run.ts';
-import {checkArchitecture, findMirrors, formatKey, readOwnKeys} from './workstation.ts';
+import {checkArchitecture, findMirrors, formatKey, readDebianMirror, readOwnKeys} from './workstation.ts';
 
 delete process.env['SSH_AUTH_SOCK']; // the keys of whoever runs this are his
 
@@ -60,3 +60,8 @@ test('a workstation of another processor is told so, by setup.sh and by a build'
 		});
 		t.regex(error.output, /^error: .*amd64 alone; this workstation is aarch64/m);
 	}));
+
+test("Debian's own archive is the one that mmdebstrap takes", async t => {
+	t.regex((await readDebianMirror()) ?? '', /^https?:\/\/[^/]+\/debian$/);
+	t.is(await readDebianMirror('/nonexistent'), undefined);
+});

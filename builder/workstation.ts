@@ -39,6 +39,15 @@ export async function readMirrors(): Promise<Mirrors> {
 	return findMirrors(await run(['apt-get', 'update', '--print-uris', ...nothing]).catch(() => ''));
 }
 
+/** Debian's own archive, as the manual in mmdebstrap names it; undefined without that program, which every build needs. */
+export async function readDebianMirror(searchPath = process.env.PATH ?? ''): Promise<string | undefined> {
+	for (const folder of searchPath.split(':')) {
+		const text = await readFile(join(folder, 'mmdebstrap'), 'utf8').catch(() => undefined);
+		if (text !== undefined) return /no I<MIRROR> option is provided, L<(https?:[^>\s]+)> is used/.exec(text)?.[1];
+	}
+	return undefined;
+}
+
 async function readKeyFile(path: string): Promise<string[]> {
 	const line = (await readFile(path, 'utf8').catch(() => '')).trim();
 	return line !== '' && findKeyFault(line) === undefined ? [line] : [];

@@ -6,7 +6,7 @@ import {type Fault, IncompleteError, ProfileError} from '../profile/faults.ts';
 import {findPlaceholders} from '../profile/placeholders.ts';
 import {findProfile, loadProfile, type Profile, placeFacts} from '../profile/profile.ts';
 import {UsageError} from '../run.ts';
-import {formatKey, readMirrors, readOwnKeys, readPairedKey} from '../workstation.ts';
+import {formatKey, readDebianMirror, readMirrors, readOwnKeys, readPairedKey} from '../workstation.ts';
 
 /** What a command gets from the process. */
 export interface Surroundings {
@@ -49,7 +49,7 @@ async function find(name: string | undefined, {environment}: Surroundings, out: 
 	const users = listAutoUsers(profile);
 	const own = users.length > 0 ? await readOwnKeys() : [];
 	const sshKeys = own.length > 0 ? own : await readPairedKey(out ?? defaultIso(profile));
-	const complete = completeProfile(profile, {...mirrors, sshKeys});
+	const complete = completeProfile(profile, {...mirrors, debianMirror: await readDebianMirror(), sshKeys});
 	const {secrets, ...ofSecrets} = await readSecrets(profile, environment);
 	if (Array.isArray(complete)) {
 		const facts = [...complete, ...ofSecrets.faults, ...ofSecrets.missing];

@@ -29,7 +29,12 @@ import {type FileTree, makeMachine, renderTree, writeTree} from '../render/tree.
 import {ProgramError, run} from '../run.ts';
 import {findPlanted, k3sDigest, listPlaces, planted, plants, shown, writePlanted} from './secrets.test.profile.ts';
 
-const workstation = {mirror: undefined, securityMirror: undefined, sshKeys: []};
+const workstation = {
+	mirror: undefined,
+	securityMirror: undefined,
+	debianMirror: 'http://archive.example/debian',
+	sshKeys: [],
+};
 
 interface Made {
 	folder: string;

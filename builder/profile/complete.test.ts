@@ -6,9 +6,11 @@ import {loadProfile} from './profile.ts';
 
 const own = 'http://mirror.example/debian';
 
+const debianMirror = 'http://archive.example/debian';
+
 async function complete(mirror: string | undefined, securityMirror?: string) {
 	const profile = await loadProfile(join(packageFolder, 'profiles/node.yaml'));
-	const completed = completeProfile(profile, {mirror, securityMirror, sshKeys: []});
+	const completed = completeProfile(profile, {mirror, securityMirror, debianMirror, sshKeys: []});
 	if (Array.isArray(completed)) throw new Error(JSON.stringify(completed));
 	return {...completed.fields.debian, note: noteMirror(completed)};
 }
@@ -31,17 +33,22 @@ test("a mirror with a password or a loopback address is the build's alone, and t
 	]) {
 		const {mirror: ofBuild, onMachine, note} = await complete(mirror);
 		t.is(ofBuild, mirror);
-		t.regex(onMachine.mirror, /^http:\/\/deb\.debian\.org\/debian$/, mirror);
-		t.regex(onMachine.securityMirror, /^http:\/\/deb\.debian\.org\/debian-security$/);
+		t.deepEqual(onMachine, {mirror: debianMirror, securityMirror: `${debianMirror}-security`}, mirror);
 		t.regex(note ?? '', /the machine gets/);
 		t.false(note?.includes('s3cret'));
 	}
-	t.regex((await complete(own, 'http://127.0.0.1:3142/debian-security')).onMachine.securityMirror, /deb\.debian\.org/);
+	t.regex((await complete(own, 'http://127.0.0.1:3142/debian-security')).onMachine.securityMirror, /archive\.example/);
 });
 
 test("where the workstation has no mirror of Debian's, Debian's own is taken", async t => {
 	const {mirror, securityMirror, note} = await complete(undefined);
-	t.is(mirror, 'http://deb.debian.org/debian');
-	t.is(securityMirror, 'http://deb.debian.org/debian-security');
+	t.is(mirror, debianMirror);
+	t.is(securityMirror, `${debianMirror}-security`);
 	t.is(note, undefined);
+});
+
+test('where no mirror is known, or none that a machine may be told, the profile must say one', async t => {
+	const profile = await loadProfile(join(packageFolder, 'profiles/node.yaml'));
+	for (const mirror of [undefined, 'http://localhost:3142/debian'])
+		t.like(completeProfile(profile, {mirror, securityMirror: undefined, sshKeys: []}), [{path: ['debian', 'mirror']}]);
 });

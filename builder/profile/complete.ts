@@ -9,17 +9,13 @@ interface Mirrors {
 	securityMirror: string;
 }
 
-/** Debian's own, for who names no other. */
-const debianMirrors: Mirrors = {
-	mirror: 'http://deb.debian.org/debian',
-	securityMirror: 'http://deb.debian.org/debian-security',
-};
-
 /** What the workstation adds where the profile leaves it to it. */
 export interface Workstation {
 	/** The archive that this workstation's own apt uses, where it has one. */
 	mirror: string | undefined;
 	securityMirror: string | undefined;
+	/** Debian's own archive, where the workstation knows it. */
+	debianMirror?: string | undefined;
 	/** The user's public SSH keys. */
 	sshKeys: readonly string[];
 }
@@ -90,9 +86,13 @@ export function noteMirror({fields: {debian}}: CompleteProfile): string | undefi
 /** Fills in what the profile leaves to the workstation, or says what is missing. */
 export function completeProfile(profile: Profile, workstation: Workstation): CompleteProfile | FalseFact[] {
 	const {debian, identity} = profile.fields;
-	const own = workstation.mirror === undefined ? debianMirrors : workstation;
-	const mirror = debian.mirror ?? own.mirror ?? debianMirrors.mirror;
-	const guess = debian.mirror === undefined ? own.securityMirror : undefined;
+	const {debianMirror} = workstation;
+	const mirror = debian.mirror ?? workstation.mirror ?? debianMirror;
+	if (mirror === undefined) {
+		const message = `is missing: apt of this workstation has no archive of Debian's, and mmdebstrap, which knows Debian's own, is not installed here`;
+		return [{path: ['debian', 'mirror'], message}];
+	}
+	const guess = mirror === workstation.mirror ? workstation.securityMirror : undefined;
 	const securityMirror = debian.securityMirror ?? guess ?? guessSecurity(mirror);
 	if (securityMirror === undefined)
 		return [
@@ -101,7 +101,16 @@ export function completeProfile(profile: Profile, workstation: Workstation): Com
 				message: `is missing, and cannot be told from ${mirror}; security updates come from another archive`,
 			},
 		];
-	const onMachine = [mirror, securityMirror].every(isForMachines) ? {mirror, securityMirror} : debianMirrors;
+	const debianSecurity = debianMirror && guessSecurity(debianMirror);
+	const isShared = [mirror, securityMirror].every(isForMachines);
+	if (!isShared && !debianSecurity) {
+		const message = `has a password or a loopback address here, so that a machine cannot be told of it, and mmdebstrap, which knows Debian's own, is not installed here`;
+		return [{path: ['debian', 'mirror'], message}];
+	}
+	const onMachine =
+		!isShared && debianMirror && debianSecurity
+			? {mirror: debianMirror, securityMirror: debianSecurity}
+			: {mirror, securityMirror};
 	const archives = Object.entries(debian.archives).map(([name, archive]) => {
 		const folder = profile.source.folderOf(['debian', 'archives', name, 'key']);
 		return [name, {...archive, key: resolve(folder, archive.key)}] as const;
