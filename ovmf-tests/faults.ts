@@ -218,7 +218,7 @@ function readWords() {
 			jobs: {type: 'string', default: '2'},
 			stage: {type: 'string'},
 			table: {type: 'boolean', default: false},
-			profile: {type: 'string', default: 'ovmf-tests/profiles/whole.yaml'},
+			profile: {type: 'string', default: 'ovmf-tests/profiles/faults.yaml'},
 		},
 	});
 	const stage = stages.find(name => name === values.stage);
