@@ -4,16 +4,15 @@ import type {AddressInfo} from 'node:net';
 import {tmpdir} from 'node:os';
 import {join} from 'node:path';
 import test from 'ava';
+import {say} from './bringup.test.say.ts';
 import {withFolder} from './folder.ts';
 import {packageFolder} from './paths.ts';
 import {ProgramError, run} from './run.ts';
 
-const cli = join(packageFolder, 'dist/builder/cli.js');
-
 /** Runs bringup as a process. */
-async function bringup(args: string[], env: Record<string, string> = {}): Promise<{code: number; text: string}> {
+async function start(...words: string[]): Promise<{code: number; text: string}> {
 	try {
-		return {code: 0, text: await run(['node', cli, ...args], {env})};
+		return {code: 0, text: await run(['node', join(packageFolder, 'dist/builder/cli.js'), ...words])};
 	} catch (error) {
 		if (!(error instanceof ProgramError)) throw error;
 		return {code: (error.cause as {exitCode: number}).exitCode, text: error.output};
@@ -25,18 +24,21 @@ const inFolder = (use: (folder: string) => Promise<void>) => withFolder(tmpdir()
 const golden = join(packageFolder, 'builder/render/golden/node.yaml');
 
 test('help is on standard output and no failure, for the whole and for each command', async t => {
-	for (const args of [[], ['--help'], ['build-iso', '--help'], ['plan', '-h']]) {
-		const {code, text} = await bringup(args);
+	const started = await start('--help');
+	t.is(started.code, 0);
+	t.regex(started.text, /^usage: /);
+	for (const args of [[], ['build-iso', '--help'], ['plan', '-h']]) {
+		const {code, text} = await say(args);
 		t.is(code, 0);
 		t.regex(text, /^usage: /);
 	}
 });
 
 test('an unknown command and an unknown option are the words of the user: exit 2', async t => {
-	const unknown = await bringup(['bake-anew']);
+	const unknown = await start('bake-anew');
 	t.is(unknown.code, 2);
 	t.regex(unknown.text, /there is no command bake-anew/);
-	const {code, text} = await bringup(['check', '--profil', 'node']);
+	const {code, text} = await say(['check', '--profil', 'node']);
 	t.is(code, 2);
 	t.regex(text, /error: Unknown option '--profil'/);
 });
@@ -44,7 +46,7 @@ test('an unknown command and an unknown option are the words of the user: exit 2
 test('a profile with faults is exit 2, and nothing is written', t =>
 	inFolder(async folder => {
 		await writeFile(join(folder, 'p.yaml'), 'schema: 1\n');
-		const {code, text} = await bringup([
+		const {code, text} = await say([
 			'build-iso',
 			'--profile',
 			join(folder, 'p.yaml'),
@@ -59,7 +61,7 @@ test('a profile with faults is exit 2, and nothing is written', t =>
 test('render refuses a folder that is not empty', t =>
 	inFolder(async folder => {
 		await writeFile(join(folder, 'precious'), '');
-		const {code, text} = await bringup(['render', '--profile', golden, '-o', folder]);
+		const {code, text} = await say(['render', '--profile', golden, '-o', folder]);
 		t.is(code, 1);
 		t.regex(text, /is not empty/);
 		t.deepEqual(await readdir(folder), ['precious']);
@@ -68,7 +70,7 @@ test('render refuses a folder that is not empty', t =>
 test('an output folder that cannot be written is told before anything slow', t =>
 	inFolder(async folder => {
 		await writeFile(join(folder, 'file'), '');
-		const {code, text} = await bringup([
+		const {code, text} = await say([
 			'build-iso',
 			'--profile',
 			golden,
@@ -92,7 +94,7 @@ test('a file that bringup has not made is not replaced, whichever command would 
 			['lock-installer', '--profile', golden, ...cache],
 			['build-pxe', '--profile', golden, ...cache],
 		]) {
-			const {code, text} = await bringup([...words, '--out', precious]);
+			const {code, text} = await say([...words, '--out', precious]);
 			t.is(code, 1, words[0]);
 			t.regex(text, /thesis\.iso is there,? and .*choose another place with --out/, words[0]);
 			t.is(await readFile(precious, 'utf8'), 'three years of work');
@@ -118,7 +120,7 @@ test('a mirror that does not answer is named with the remedy, and nothing is lef
 		const profile = join(folder, 'p.yaml');
 		await writeFile(profile, `extends: ${golden}\nschema: 1\ndebian: {mirror: '${url}'}\n`);
 		await mkdir(join(folder, 'out'));
-		const {code, text} = await bringup([
+		const {code, text} = await say([
 			'build-iso',
 			'--profile',
 			profile,
@@ -138,7 +140,7 @@ test('a mirror without the release is named with the remedy', t =>
 		await inFolder(async folder => {
 			const profile = join(folder, 'p.yaml');
 			await writeFile(profile, `extends: ${golden}\nschema: 1\ndebian: {mirror: '${url}'}\n`);
-			const {code, text} = await bringup(['check', '--profile', profile, '--cache', join(folder, 'cache')]);
+			const {code, text} = await say(['check', '--profile', profile, '--cache', join(folder, 'cache')]);
 			t.is(code, 1);
 			t.regex(text, /404\s+Not Found/);
 			t.regex(text, /has no such release; check debian\.mirror/);
@@ -146,9 +148,9 @@ test('a mirror without the release is named with the remedy', t =>
 	}));
 
 test('the plan of a blank machine is text, and data for a program', async t => {
-	const {text} = await bringup(['plan', '--profile', golden]);
+	const {text} = await say(['plan', '--profile', golden]);
 	t.regex(text, /^install\n {2}disk\n[\s\S]*partition nvme0n1[\s\S]*^provision\n {2}recovery/m);
-	const plans = JSON.parse((await bringup(['plan', '--profile', golden, '--json'])).text) as {
+	const plans = JSON.parse((await say(['plan', '--profile', golden, '--json'])).text) as {
 		sequence: string;
 		phases: {phase: string; steps: unknown[]}[];
 	}[];
@@ -161,7 +163,7 @@ test('the plan of a blank machine is text, and data for a program', async t => {
 
 test('a machine that was recorded is planned for', async t => {
 	const record = join(packageFolder, 'firstboot/machines/provisioned.json');
-	const {code, text} = await bringup(['plan', '--profile', golden, '--machine', record]);
+	const {code, text} = await say(['plan', '--profile', golden, '--machine', record]);
 	t.is(code, 1);
 	t.regex(text, /error: install would stop: /);
 });

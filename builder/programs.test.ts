@@ -19,11 +19,22 @@ async function findProgram(name: string): Promise<string | undefined> {
 	return undefined;
 }
 
-/** The package that a program of this workstation is of; its list may name it without /usr. */
-async function findOwner(path: string): Promise<string> {
-	const tries = [path, path.replace(/^\/usr/, ''), await realpath(path)];
-	const found = await run(['dpkg', '--search', ...new Set(tries)]).catch(error => String(error.output));
-	return /^([a-z0-9][a-z0-9+.-]+)(:\w+)?: \//m.exec(found)?.[1] ?? '';
+/** The package of each file that is on this workstation; the list of a package may name it without /usr. */
+async function findOwners(names: Iterable<string>): Promise<Map<string, string>> {
+	const owners = new Map<string, string>();
+	const tries = new Map<string, string[]>();
+	for (const name of names) {
+		const path = await findProgram(name);
+		if (path !== undefined) tries.set(name, [path, path.replace(/^\/usr/, ''), await realpath(path)]);
+	}
+	const found = await run(['dpkg', '--search', ...new Set([...tries.values()].flat())]).catch(error =>
+		String(error.output),
+	);
+	const packages = new Map(
+		[...found.matchAll(/^([a-z0-9][a-z0-9+.-]+)(?::\w+)?: (\/.*)$/gm)].map(([, name = '', path = '']) => [path, name]),
+	);
+	for (const [name, paths] of tries) owners.set(name, paths.map(path => packages.get(path)).find(Boolean) ?? '');
+	return owners;
 }
 
 /** The words that the source of a room has where a program stands. */
@@ -68,50 +79,49 @@ const rows = (await readFile(join(packageFolder, 'setup.sh'), 'utf8'))
 	.map(line => line.split(' '))
 	.filter(([goal = '']) => ['build', 'boot', 'test', 'long'].includes(goal));
 
-/** Every Debian has it. */
-async function isEverywhere(name: string): Promise<boolean> {
-	// biome-ignore lint/suspicious/noTemplateCurlyInString: dpkg-query's own syntax
-	const output = await run(['dpkg-query', '--show', '--showformat', '${Essential} ${Priority}', name]);
-	return /yes|required/.test(output);
-}
+/** The packages that every Debian has. */
+// biome-ignore lint/suspicious/noTemplateCurlyInString: dpkg-query's own syntax
+const installed = await run(['dpkg-query', '--show', '--showformat', '${Package} ${Essential} ${Priority}\\n']);
+const everywhere = new Set([...installed.matchAll(/^(\S+) .*(?:yes|required)/gm)].map(([, name]) => name));
 
-test('the package that is named for a program is the one that it is of', async t => {
+const owners = await findOwners([...inBuilder, ...inTests, ...rows.map(([, what = '']) => what)]);
+
+test('the package that is named for a program is the one that it is of', t => {
 	let checked = 0;
 	for (const program of inBuilder) {
-		const path = await findProgram(program);
-		if (path === undefined) continue;
+		const owner = owners.get(program);
+		if (owner === undefined) continue;
 		checked++;
-		t.is(packageOf(program), await findOwner(path), program);
+		t.is(packageOf(program), owner, program);
 	}
 	t.true(checked > 25, [...inBuilder].join(' '));
 });
 
-test('setup.sh brings every program that bringup or a test starts', async t => {
+test('setup.sh brings every program that bringup or a test starts', t => {
 	// They are there before setup.sh is.
 	const before = ['node', 'npm'];
 	const needed = [...inTests, ...inBuilder].filter(name => !before.includes(name));
 	const brought = rows.map(([, , name]) => name);
 	const lost: string[] = [];
 	for (const program of new Set(needed)) {
-		const path = await findProgram(program);
-		const owner = path === undefined ? undefined : await findOwner(path);
+		const owner = owners.get(program);
 		// What is not on this machine is of a goal that it has not; in the tests nothing else is first in a list.
 		if (owner === undefined && !inTests.has(program)) continue;
 		const name = owner ?? packageOf(program);
-		if (!brought.some(one => one === name || one?.startsWith(`${name}-`)) && !(owner && (await isEverywhere(owner))))
+		if (!brought.some(one => one === name || one?.startsWith(`${name}-`)) && !(owner && everywhere.has(owner)))
 			lost.push(`${program} (${name})`);
 	}
 	t.deepEqual(lost, []);
 	t.true(needed.length > 40, needed.join(' '));
 });
 
-test('each row of setup.sh names the package that its file is of', async t => {
+test('each row of setup.sh names the package that its file is of', t => {
 	let checked = 0;
 	for (const [, what = '', name] of rows) {
-		const path = await findProgram(what);
-		if (path === undefined) continue; // of a goal that this machine has not
+		const owner = owners.get(what);
+		if (owner === undefined) continue; // of a goal that this machine has not
 		checked++;
-		t.is(await findOwner(path), name as string, what);
+		t.is(owner, name as string, what);
 	}
 	t.true(checked > 20);
 });

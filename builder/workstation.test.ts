@@ -1,4 +1,4 @@
-import {chmod, writeFile} from 'node:fs/promises';
+import {chmod, mkdir, writeFile} from 'node:fs/promises';
 import {tmpdir} from 'node:os';
 import {join} from 'node:path';
 import test from 'ava';
@@ -34,12 +34,14 @@ test('a mirror of another name is known by the updates beside it', t => {
 });
 
 test("the user's own keys are those of id_*.pub, and not all that lie beside them; a build says whose they are", t =>
-	withFolder(tmpdir(), async folder => {
+	withFolder(tmpdir(), async home => {
+		const folder = join(home, '.ssh');
+		await mkdir(folder);
 		const make = (name: string) =>
 			run(['ssh-keygen', '-q', '-t', 'ed25519', '-N', '', '-C', `${name} key`, '-f', join(folder, name)]);
 		for (const name of ['id_ed25519', 'id_work', 'colleague', 'github_deploy']) await make(name);
 		await writeFile(join(folder, 'id_broken.pub'), 'ssh-ed25519 AAAA\n');
-		const keys = await readOwnKeys(folder);
+		const keys = await readOwnKeys({HOME: home});
 		t.deepEqual(
 			keys.map(key => key.split(' ').slice(2).join(' ')),
 			['id_ed25519 key', 'id_work key'],
@@ -62,6 +64,6 @@ test('a workstation of another processor is told so, by setup.sh and by a build'
 	}));
 
 test("Debian's own archive is the one that mmdebstrap takes", async t => {
-	t.regex((await readDebianMirror()) ?? '', /^https?:\/\/[^/]+\/debian$/);
+	t.regex((await readDebianMirror('/usr/local/bin:/usr/bin')) ?? '', /^https?:\/\/[^/]+\/debian$/);
 	t.is(await readDebianMirror('/nonexistent'), undefined);
 });

@@ -1,9 +1,9 @@
 import {createHash} from 'node:crypto';
 import {access, readdir, readFile, rename, writeFile} from 'node:fs/promises';
-import {homedir} from 'node:os';
 import {basename, dirname, join} from 'node:path';
 import {findKeyFault} from '../firstboot/facts/keys.ts';
 import {withFolder} from './folder.ts';
+import {findHome} from './paths.ts';
 import {run, UserError} from './run.ts';
 
 type Mirrors = {mirror: string | undefined; securityMirror: string | undefined};
@@ -40,7 +40,7 @@ export async function readMirrors(): Promise<Mirrors> {
 }
 
 /** Debian's own archive, as the manual in mmdebstrap names it; undefined without that program, which every build needs. */
-export async function readDebianMirror(searchPath = process.env.PATH ?? ''): Promise<string | undefined> {
+export async function readDebianMirror(searchPath: string): Promise<string | undefined> {
 	for (const folder of searchPath.split(':')) {
 		const text = await readFile(join(folder, 'mmdebstrap'), 'utf8').catch(() => undefined);
 		if (text !== undefined) return /no I<MIRROR> option is provided, L<(https?:[^>\s]+)> is used/.exec(text)?.[1];
@@ -54,18 +54,20 @@ async function readKeyFile(path: string): Promise<string[]> {
 }
 
 /** The public keys of the user's SSH agent; none where there is no agent. */
-async function readAgentKeys(): Promise<string[]> {
-	const lines = await run(['ssh-add', '-L'], {signal: AbortSignal.timeout(5000)}).catch(() => '');
+async function readAgentKeys(socket: string): Promise<string[]> {
+	const env = {SSH_AUTH_SOCK: socket};
+	const lines = await run(['ssh-add', '-L'], {env, signal: AbortSignal.timeout(5000)}).catch(() => '');
 	return lines.split('\n').filter(line => findKeyFault(line) === undefined);
 }
 
 const blobOf = (key: string) => key.trim().split(/\s+/)[1] ?? '';
 
 /** The public keys of this user: those of `id_*.pub`, which ssh itself takes, and of the agent. Other files there may be other people's. */
-export async function readOwnKeys(folder = join(homedir(), '.ssh')): Promise<string[]> {
+export async function readOwnKeys(environment: Readonly<Record<string, string | undefined>>): Promise<string[]> {
+	const folder = join(findHome(environment), '.ssh');
 	const files = (await readdir(folder).catch(() => [])).filter(file => /^id_.*\.pub$/.test(file)).sort();
 	const own = (await Promise.all(files.map(file => readKeyFile(join(folder, file))))).flat();
-	const agent = await readAgentKeys();
+	const agent = await readAgentKeys(environment['SSH_AUTH_SOCK'] ?? '');
 	return [...own, ...agent.filter(key => !own.some(other => blobOf(other) === blobOf(key)))];
 }
 

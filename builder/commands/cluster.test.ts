@@ -2,28 +2,14 @@ import {cp, mkdir, readdir, readFile, rm, stat, writeFile} from 'node:fs/promise
 import {tmpdir} from 'node:os';
 import {join} from 'node:path';
 import test from 'ava';
+import {say} from '../bringup.test.say.ts';
 import {clusterFiles, makeCluster} from '../build/cluster.ts';
 import {makeFolder, withFolder} from '../folder.ts';
-import {packageFolder} from '../paths.ts';
-import {ProgramError, run} from '../run.ts';
+import {run} from '../run.ts';
 
-const cli = join(packageFolder, 'dist/builder/cli.js');
-
-/** Runs bringup as a process, with a data folder of its own and no terminal; all that it says. */
-async function bringup(data: string, args: string[], env: Record<string, string> = {}) {
-	return withFolder(tmpdir(), async folder => {
-		const options = {cwd: data, env: {XDG_DATA_HOME: data, CI: '', ...env}, log: join(folder, 'log')};
-		const code = await run(['node', cli, ...args], options).then(
-			() => 0,
-			error => {
-				if (!(error instanceof ProgramError)) throw error;
-				return (error.cause as {exitCode: number}).exitCode;
-			},
-		);
-		const said = await readFile(options.log, 'utf8');
-		return {code, text: said.slice(said.indexOf('\n') + 1)}; // without the command
-	});
-}
+/** Runs bringup with a data folder of its own. */
+const bringup = (data: string, args: string[], env: Record<string, string> = {}) =>
+	say(args, {XDG_DATA_HOME: data, CI: '', ...env});
 
 const minted = await makeFolder(tmpdir());
 await makeCluster(minted, 'home');
@@ -46,7 +32,7 @@ test('a cluster goes to another workstation whole, encrypted, and is never put o
 		const identity = join(folder, 'key');
 		await run(['age-keygen', '-o', identity]);
 		const key = (await run(['age-keygen', '-y', identity])).trim();
-		t.like(await bringup(one, ['cluster', 'export', 'home', '-o', 'copy', '-r', key]), {code: 0});
+		t.like(await bringup(one, ['cluster', 'export', 'home', '-o', join(one, 'copy'), '-r', key]), {code: 0});
 		const copy = join(one, 'copy');
 		t.regex(await readFile(copy, 'utf8'), /^-----BEGIN AGE ENCRYPTED FILE-----/);
 		t.like(await bringup(two, ['cluster', 'import', copy, '-i', identity]), {code: 0});
@@ -76,11 +62,11 @@ test('what is no copy is refused, and what is no terminal asks for no passphrase
 		const key = (await run(['age-keygen', '-y', identity])).trim();
 		for (const text of ['{}', '{"schema":1,"cluster":"../x","files":{}}', 'not JSON']) {
 			await run(['age', '-r', key, '-o', join(folder, 'copy')], {input: text});
-			const {code, text: said} = await bringup(folder, ['cluster', 'import', 'copy', '-i', identity]);
+			const {code, text: said} = await bringup(folder, ['cluster', 'import', join(folder, 'copy'), '-i', identity]);
 			t.is(code, 1);
 			t.regex(said, /is not a copy of a cluster/);
 		}
-		t.regex((await bringup(folder, ['cluster', 'import', 'copy'])).text, /say --identity FILE/);
+		t.regex((await bringup(folder, ['cluster', 'import', join(folder, 'copy')])).text, /say --identity FILE/);
 		t.regex((await bringup(folder, ['cluster', 'export', 'home', '-r', key])).text, /there is no cluster home/);
 		await bringCluster(folder);
 		t.like(await bringup(folder, ['cluster', 'export', 'home']), {code: 2});
@@ -109,7 +95,7 @@ virtualization:
 test('a new cluster is told, once; a run of CI makes none that nobody asked for', t =>
 	inFolder(async folder => {
 		await writeFile(join(folder, 'p.yaml'), profile);
-		const words = ['seed', '--profile', './p.yaml', '--domain', 'one', '--out', 'seed/'];
+		const words = ['seed', '--profile', join(folder, 'p.yaml'), '--domain', 'one', '--out', `${join(folder, 'seed')}/`];
 		const refused = await bringup(folder, words, {CI: 'true'});
 		t.is(refused.code, 2, refused.text);
 		t.regex(refused.text, /cluster import, or say --new-cluster/);

@@ -47,9 +47,13 @@ async function find(name: string | undefined, {environment}: Surroundings, out: 
 	const needsMirror = profile.fields.debian.mirror === undefined;
 	const mirrors = needsMirror ? await readMirrors() : {mirror: undefined, securityMirror: undefined};
 	const users = listAutoUsers(profile);
-	const own = users.length > 0 ? await readOwnKeys() : [];
+	const own = users.length > 0 ? await readOwnKeys(environment) : [];
 	const sshKeys = own.length > 0 ? own : await readPairedKey(out ?? defaultIso(profile));
-	const complete = completeProfile(profile, {...mirrors, debianMirror: await readDebianMirror(), sshKeys});
+	const complete = completeProfile(profile, {
+		...mirrors,
+		debianMirror: await readDebianMirror(environment['PATH'] ?? ''),
+		sshKeys,
+	});
 	const {secrets, ...ofSecrets} = await readSecrets(profile, environment);
 	if (Array.isArray(complete)) {
 		const facts = [...complete, ...ofSecrets.faults, ...ofSecrets.missing];

@@ -2,20 +2,12 @@ import {readdir, readFile, writeFile} from 'node:fs/promises';
 import {tmpdir} from 'node:os';
 import {join} from 'node:path';
 import test from 'ava';
+import {say} from '../bringup.test.say.ts';
 import {withFolder} from '../folder.ts';
 import {packageFolder} from '../paths.ts';
-import {ProgramError, run} from '../run.ts';
 
-/** Runs bringup as a process of somebody who has nothing. */
-async function bringup(home: string, ...args: string[]): Promise<{code: number; text: string}> {
-	try {
-		const env = {HOME: home, SSH_AUTH_SOCK: ''};
-		return {code: 0, text: await run(['node', join(packageFolder, 'dist/builder/cli.js'), ...args], {env})};
-	} catch (error) {
-		if (!(error instanceof ProgramError)) throw error;
-		return {code: (error.cause as {exitCode: number}).exitCode, text: error.output};
-	}
-}
+/** Runs bringup for somebody who has nothing. */
+const bringup = (home: string, ...args: string[]) => say(args, {HOME: home, SSH_AUTH_SOCK: ''});
 
 /** Gives a profile's file, in an empty home, with the mirror that its user's workstation would have. */
 const withProfile = (text: string, use: (path: string, home: string) => Promise<void>) =>

@@ -16,6 +16,7 @@ import {
 	type Step,
 	sequences,
 } from '../../firstboot/sequence.ts';
+import {say} from '../bringup.test.say.ts';
 import {formatSources, makeAptFolder} from '../build/apt.ts';
 import {buildLayer} from '../build/layer.ts';
 import {listTopLayer, readSecrets, type Secrets} from '../build/medium.ts';
@@ -26,7 +27,7 @@ import {type CompleteProfile, completeProfile} from '../profile/complete.ts';
 import {loadProfile} from '../profile/profile.ts';
 import {makeJsonSchema} from '../profile/schema.ts';
 import {type FileTree, makeMachine, renderTree, writeTree} from '../render/tree.ts';
-import {ProgramError, run} from '../run.ts';
+import {run} from '../run.ts';
 import {findPlanted, k3sDigest, listPlaces, planted, plants, shown, writePlanted} from './secrets.test.profile.ts';
 
 const workstation = {
@@ -57,17 +58,6 @@ const inMade = (use: (made: Made) => Promise<void>) =>
 		const machine = machineSchema.parse(JSON.parse(JSON.stringify(makeMachine(profile))));
 		await use({folder, path, profile, tree: await renderTree(profile), secrets, machine});
 	});
-
-/** Runs bringup as a process; all that it says. */
-async function say(...args: string[]): Promise<string> {
-	return run(['node', join(packageFolder, 'dist/builder/cli.js'), ...args]).then(
-		text => text,
-		error => {
-			if (error instanceof ProgramError) return error.output;
-			throw error;
-		},
-	);
-}
 
 /** The files below a folder that another user can read. */
 async function listReadable(folder: string): Promise<string[]> {
@@ -191,11 +181,11 @@ test('a record of a machine has none of the files that only root can read', t =>
 test('what bringup says about a profile has none of its secrets', t =>
 	inMade(async ({folder, path}) => {
 		for (const words of [['check', '--offline'], ['plan'], ['plan', '--json'], ['render']]) {
-			const text = await say(...words, '--profile', path);
+			const {text} = await say([...words, '--profile', path]);
 			t.deepEqual(findPlanted(text), [], words.join(' '));
 			t.notRegex(text, /bug:/);
 		}
 		const out = join(folder, 'rendered');
-		await say('render', '--profile', path, '--out', out);
+		await say(['render', '--profile', path, '--out', out]);
 		await checkFolder(t, out);
 	}));
