@@ -62,7 +62,8 @@ const arrows: Record<string, RegExp> = {
 for (const {path, imports} of modules) {
 	test(`${path} imports what its room may`, t => {
 		const own = room(path);
-		const fromTests = /^(builder\/(paths|run|folder|failure|printable|bringup\.test\.say)\.ts|firstboot\/(sequence|facts\/.*)\.ts)$/;
+		const fromTests =
+			/^(builder\/(paths|run|folder|failure|printable|bringup\.test\.say)\.ts|firstboot\/(sequence|facts\/.*)\.ts)$/;
 		const forbidden = imports.filter(name => {
 			if (!/^(builder|firstboot|ovmf-tests)\//.test(name) || room(name) === own || arrows[own]?.test(name))
 				return false;

@@ -2,7 +2,7 @@ import {distance} from 'fastest-levenshtein';
 import type {FieldPath} from '../../firstboot/facts/fact.ts';
 import {deepest, expectation, formatPath, type Issue, kindOf, valueAt} from '../../firstboot/facts/issues.ts';
 import type {Fault} from './faults.ts';
-import {listFields} from './shape.ts';
+import {findStrays, listFields} from './shape.ts';
 import type {Source} from './source.ts';
 
 /** ` (did you mean "x"?)` when a candidate is near, or nothing. */
@@ -13,18 +13,27 @@ export function suggest(given: string, candidates: readonly string[]): string {
 	return near && near.far <= Math.max(2, given.length / 3) ? ` (did you mean "${near.name}"?)` : '';
 }
 
+/** A field that the schema does not know. */
+function explainStray(path: FieldPath, source: Source): Fault {
+	const fields = listFields(path.slice(0, -1));
+	const known = suggest(String(path.at(-1)), fields) || `; the fields here are ${fields.join(', ')}`;
+	return {path: formatPath(path), message: `there is no such field${known}`, place: source.findName(path)};
+}
+
+/** The fields of seeds that no profile has: what a seed puts over the profile of its image is no whole profile, and not parsed as one. */
+export function explainSeeds(source: Source): Fault[] {
+	const domains = valueAt(source.value, ['virtualization', 'domains']);
+	if (typeof domains !== 'object' || domains === null) return [];
+	return Object.keys(domains).flatMap(name => {
+		const path = ['virtualization', 'domains', name, 'seed', 'machine'];
+		return findStrays(path, valueAt(source.value, path)).map(stray => explainStray(stray, source));
+	});
+}
+
 function explainIssue(issue: Issue, source: Source): Fault[] {
 	const path = issue.path as FieldPath;
 	if (issue.code === 'unrecognized_keys') {
-		return issue.keys.map(key => {
-			const fields = listFields(path);
-			const known = suggest(key, fields) || `; the fields here are ${fields.join(', ')}`;
-			return {
-				path: formatPath([...path, key]),
-				message: `there is no such field${known}`,
-				place: source.findName([...path, key]),
-			};
-		});
+		return issue.keys.map(key => explainStray([...path, key], source));
 	}
 	const value = valueAt(source.value, path);
 	if (issue.code === 'invalid_key')

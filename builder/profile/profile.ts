@@ -5,7 +5,7 @@ import {checkFacts} from '../../firstboot/facts/facts.ts';
 import {formatPath} from '../../firstboot/facts/issues.ts';
 import {packageFolder} from '../paths.ts';
 import {UsageError} from '../run.ts';
-import {explainIssues, suggest} from './explain.ts';
+import {explainIssues, explainSeeds, suggest} from './explain.ts';
 import {type Fault, ProfileError} from './faults.ts';
 import {type ProfileFields, profileSchema} from './schema.ts';
 import {loadSource, type Source} from './source.ts';
@@ -75,7 +75,7 @@ export async function loadProfile(path: string): Promise<Profile> {
 	if (faults.length > 0) throw new ProfileError(faults);
 	const result = profileSchema.safeParse(source.value ?? {});
 	const shape = result.success ? [] : explainIssues(result.error.issues, source);
-	const all = [...shape, ...placeFacts(checkFacts(parseSections(source.value)), source)];
+	const all = [...shape, ...explainSeeds(source), ...placeFacts(checkFacts(parseSections(source.value)), source)];
 	if (!result.success || all.length > 0) {
 		all.sort(
 			(a, b) =>

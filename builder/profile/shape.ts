@@ -44,3 +44,15 @@ export function findBranches(path: FieldPath): JsonSchema[] {
 export function listFields(path: FieldPath): string[] {
 	return findBranches(path).flatMap(({properties}) => Object.keys(properties ?? {}));
 }
+
+/** Where a value has fields that the schema does not know, as far as the schema knows the place. */
+export function findStrays(path: FieldPath, value: unknown): FieldPath[] {
+	if (typeof value !== 'object' || value === null) return [];
+	const here = findBranches(path);
+	const isKnown = here.some(({properties}) => properties) && here.every(({type, enum: values}) => type ?? values);
+	const entries: [string | number, unknown][] = Array.isArray(value) ? [...value.entries()] : Object.entries(value);
+	return entries.flatMap(([name, part]) => {
+		const own = [...path, name];
+		return isKnown && findBranches(own).length === 0 ? [own] : findStrays(own, part);
+	});
+}
