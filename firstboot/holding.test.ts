@@ -1,5 +1,4 @@
 import test from 'ava';
-import * as z from 'zod';
 import {GivenUp, PartsError, type Phase} from './phase.ts';
 import {probeRecord} from './record.ts';
 import {converge} from './run.ts';
@@ -37,7 +36,6 @@ const machine = {
 async function run(fails: Record<string, Error>, given: Machine = machine) {
 	const seen: Record<string, unknown> = {};
 	const phaseOf = (name: string): Phase => ({
-		schema: z.unknown(),
 		packages: [],
 		plan: async section => {
 			seen[name] = section;

@@ -61,10 +61,8 @@ interface RunStep {
 	on?: readonly OnDisk[];
 }
 
-/** One stretch of a sequence: from a section of the profile and the machine as found, to what is left to do. */
+/** One stretch of a sequence: from a section of the profile (of this schema) and the machine as found, to what is left to do. A profile without the section skips it. */
 export interface Phase<Schema extends z.ZodType = z.ZodType> {
-	/** Its section of the profile. A profile without the section skips the phase. */
-	schema: Schema;
 	/** The Debian packages whose programs it runs; the builder puts them in the image. Some depend on what its section says. */
 	packages: readonly string[] | ((config: z.output<Schema>) => readonly string[]);
 	/** The steps from the machine as found to the machine as configured; [] when there is nothing to do. */

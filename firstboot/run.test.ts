@@ -1,5 +1,4 @@
 import test from 'ava';
-import * as z from 'zod';
 import {CommandError} from './apply.ts';
 import {AwayError} from './fetch.ts';
 import {GivenUp, type Phase, planParts, type Step} from './phase.ts';
@@ -14,7 +13,7 @@ const machine: Machine = {schema: 1, profile: 'test', network: {} as never};
 function phaseOf(left: string[]): Phase {
 	const plan = async (): Promise<Step[]> =>
 		left.map(name => ({do: 'write', path: name, content: '', mode: 0o644, why: `write ${name}`}));
-	return {schema: z.unknown(), packages: [], plan};
+	return {packages: [], plan};
 }
 
 function setUp(phases: Record<string, Phase>, apply: (step: Step) => Promise<void>) {
@@ -67,7 +66,7 @@ test('a later plan may be as long as the one before, or longer, but it is made t
 	let round = 0;
 	const plan = async (): Promise<Step[]> =>
 		(plans[round] ?? [`/${round}`]).map(path => ({do: 'write', path, content: '', mode: 0o644, why: `write ${path}`}));
-	const grows: Phase = {schema: z.unknown(), packages: [], plan};
+	const grows: Phase = {packages: [], plan};
 	const apply = async (step: Step) => {
 		if (step.do === 'write' && step.path !== '/c') round++;
 	};
@@ -168,7 +167,7 @@ test('a section that the profile lacks skips its phase', async t => {
 
 test('a reboot ends the sequence, and is left to the caller', async t => {
 	const steps: Step[] = [{do: 'reboot', why: 'boot the disk'}];
-	const reboot: Phase = {schema: z.unknown(), packages: [], plan: async () => steps};
+	const reboot: Phase = {packages: [], plan: async () => steps};
 	const {entries, said, status, door} = setUp({one: reboot, two: phaseOf(['/never'])}, async () => t.fail());
 	t.deepEqual(await converge(entries, machine, door, status), {done: true, reboot: steps[0]});
 	t.is(said[0], 'phase one (1/2): boot the disk');
@@ -176,7 +175,7 @@ test('a reboot ends the sequence, and is left to the caller', async t => {
 
 test('a phase that leaves the old state in force holds no other phase back, and the run has still failed', async t => {
 	const plan = () => Promise.reject(new GivenUp('this network was tried and taken back'));
-	const givenUp: Phase = {schema: z.unknown(), packages: [], plan};
+	const givenUp: Phase = {packages: [], plan};
 	const left = ['/a'];
 	const {entries, said, status, door} = setUp({one: givenUp, two: phaseOf(left)}, async () => void left.pop());
 	t.deepEqual(await converge(entries, machine, door, status), {done: false});

@@ -3,7 +3,7 @@ import {type Contents, formatContents, isBlank, readSignatures} from '../content
 import {findArrays, findPlace, formatDifference, isGiven, type Place, readContent} from '../devices.ts';
 import {type Node, readBlockDevices} from '../disks.ts';
 import {type Phase, type Probe, planParts, type Step} from '../phase.ts';
-import {devicePath, type Storage, storageSchema} from '../volumes.ts';
+import {devicePath, type Storage, type storageSchema} from '../volumes.ts';
 
 interface Member {
 	name: string;
@@ -125,7 +125,6 @@ async function planArray(storage: Storage, name: string, devices: readonly Node[
 
 /** RAID of md on the data disks; Debian's own timer of mdadm checks it each month. */
 export const arrays: Phase<typeof storageSchema> = {
-	schema: storageSchema,
 	packages: ['mdadm', 'udev'],
 	async plan(storage, probe) {
 		const devices = await readBlockDevices(probe);

@@ -1,6 +1,6 @@
 import {chooseDisk} from '../choice.ts';
 import {readSignatures, readTable} from '../contents.ts';
-import {installSchema, target} from '../disks.ts';
+import {type installSchema, target} from '../disks.ts';
 import {isInstalled, partitionPath, partitions, readLayout} from '../layout.ts';
 import {type Command, type Phase, type Probe, readMounts, type Step} from '../phase.ts';
 
@@ -42,7 +42,6 @@ async function planKernel(probe: Probe): Promise<Step[]> {
  * firmware with a fast boot shows it none, and may forget boot entries, so the kernel is started from here.
  */
 export const bootInstalled: Phase<typeof installSchema> = {
-	schema: installSchema,
 	packages: ['mount', 'kexec-tools', 'coreutils', 'util-linux'],
 	async plan(config, probe) {
 		const disk = await chooseDisk(config, probe);

@@ -1,6 +1,6 @@
 import {chooseDisk} from '../choice.ts';
 import {readSignatures, readTable} from '../contents.ts';
-import {type Disk, installSchema, target} from '../disks.ts';
+import {type Disk, type installSchema, target} from '../disks.ts';
 import {
 	isBegun,
 	isInstalled,
@@ -107,7 +107,6 @@ async function isUefi(probe: Probe): Promise<boolean> {
 
 /** Debian's signed shim and GRUB. Whatever makes the disk bootable comes last, when all else is durable. */
 export const bootloader: Phase<typeof installSchema> = {
-	schema: installSchema,
 	packages: [
 		'grub-efi-amd64',
 		'grub-efi-amd64-signed',

@@ -1,5 +1,5 @@
 import {target} from '../disks.ts';
-import {imageSchema, logs, traces} from '../golden.ts';
+import {type imageSchema, logs, traces} from '../golden.ts';
 import {planFinished} from '../layout.ts';
 import {type Phase, type Probe, planFile, type Step} from '../phase.ts';
 
@@ -28,7 +28,6 @@ async function planClean(root: string, probe: Probe): Promise<Step[]> {
 
 /** Takes from a system what its clones must not share. Seals the one that the medium has put together, before it ever booted. */
 export const cleanTarget: Phase<typeof imageSchema> = {
-	schema: imageSchema,
 	packages: [
 		...['cloud-init', 'cloud-guest-utils', 'qemu-guest-agent', 'systemd-resolved', 'systemd-timesyncd'],
 		...['findutils', 'coreutils', 'util-linux'],
@@ -38,7 +37,6 @@ export const cleanTarget: Phase<typeof imageSchema> = {
 
 /** The same of the system that runs. */
 export const clean: Phase<typeof imageSchema> = {
-	schema: imageSchema,
 	packages: [],
 	plan: (_config, probe) => planClean('', probe),
 };

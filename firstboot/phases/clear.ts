@@ -1,12 +1,11 @@
 import {chooseDisk} from '../choice.ts';
 import {clearedPath, planClearance} from '../consent.ts';
-import {installSchema} from '../disks.ts';
+import type {installSchema} from '../disks.ts';
 import {readLayout} from '../layout.ts';
 import {type Phase, planFile} from '../phase.ts';
 
 /** In debian-installer, before its partitioner sees the disk: erases what the profile lets go, and nothing else. */
 export const clear: Phase<typeof installSchema> = {
-	schema: installSchema,
 	packages: ['util-linux', 'udev'],
 	async plan(config, probe) {
 		const disk = await chooseDisk(config, probe);

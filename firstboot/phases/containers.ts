@@ -1,7 +1,7 @@
 import {planOwned} from '../owned.ts';
 import {ofPart, type Phase, type Probe, planFile, planParts, readUnit, type Step} from '../phase.ts';
 import {findMissingImages, planImages, planNoSecrets, planSecrets, userPodman} from '../podman.ts';
-import {type ContainerUser, containersSchema, formatUnits, quadletFolder} from '../quadlet.ts';
+import {type ContainerUser, type containersSchema, formatUnits, quadletFolder} from '../quadlet.ts';
 import {type Numbered, planRanges} from '../subids.ts';
 import {findOutdated, findUnits, planStop, planUnits} from '../units.ts';
 
@@ -126,7 +126,6 @@ async function planUser(user: User, running: boolean, probe: Probe): Promise<Ste
 
 /** Users without a login, their images, secrets and Quadlet units, run by podman without root. */
 export const containers: Phase<typeof containersSchema> = {
-	schema: containersSchema,
 	packages: [
 		...['podman', 'crun', 'uidmap', 'passt', 'netavark', 'aardvark-dns', 'nftables', 'catatonit', 'ca-certificates'],
 		...['dbus-user-session', 'libpam-systemd', 'libpam-modules-bin', 'passwd', 'systemd', 'util-linux'],

@@ -6,7 +6,7 @@ import {type Disk, flatten, isDataLabel, type Node, readBlockDevices} from '../d
 import {checkInside, type Given, planStops, planWipe} from '../erase.ts';
 import {deriveUuid} from '../machine-identity.ts';
 import {ofPart, own, type Phase, type Probe, planParts, type Step} from '../phase.ts';
-import {partitionLabel, type Storage, storageSchema} from '../volumes.ts';
+import {partitionLabel, type Storage, type storageSchema} from '../volumes.ts';
 import {planModule} from '../zfs-module.ts';
 
 const describe = ({name, model, serial}: Disk) => `${name} (${[model, serial].filter(Boolean).join(', ')})`;
@@ -192,7 +192,6 @@ function planMake({name, disk, claim, given}: DiskPlan, erase: Step[]): Step[] {
 
 /** Gives every data disk the one partition that the rest is made on. */
 export const dataDisks: Phase<typeof storageSchema> = {
-	schema: storageSchema,
 	packages: ['fdisk', 'util-linux', 'udev', 'lvm2', 'mdadm', 'smartmontools'],
 	async plan(storage, probe) {
 		const chosen = await chooseDataDisks(storage, probe);

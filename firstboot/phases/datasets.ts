@@ -1,6 +1,6 @@
 import {parseSize} from '../disks.ts';
 import type {Command, Phase, Probe, Step} from '../phase.ts';
-import {storageSchema} from '../volumes.ts';
+import type {storageSchema} from '../volumes.ts';
 import {defaults, isLoaded, type Pool} from '../zfs.ts';
 
 /** Every property of every dataset, numbers in full; one line each. */
@@ -65,7 +65,6 @@ function planDataset({name, properties}: Wanted, found: ReadonlyMap<string, stri
 
 /** Datasets of ZFS; what the profile does not name is left alone. Debian's own units mount them at every boot. */
 export const datasets: Phase<typeof storageSchema> = {
-	schema: storageSchema,
 	packages: ({pools}) => (Object.keys(pools).length > 0 ? ['zfsutils-linux'] : []),
 	async plan({pools}, probe) {
 		if (Object.keys(pools).length === 0) return [];

@@ -1,7 +1,7 @@
 import {assetsFolder} from '../assets.ts';
 import {chooseDisk} from '../choice.ts';
 import {readSignatures} from '../contents.ts';
-import {endedPath, installSchema, target} from '../disks.ts';
+import {endedPath, type installSchema, target} from '../disks.ts';
 import {partitionPath, partitions, readLayout} from '../layout.ts';
 import {type Command, type Phase, type Probe, readMounts, type Step} from '../phase.ts';
 
@@ -45,7 +45,6 @@ async function planAssets(probe: Probe): Promise<Step[]> {
 
 /** In debian-installer, when the packages are there: makes the system what the image of the other road is. */
 export const deliver: Phase<typeof installSchema> = {
-	schema: installSchema,
 	packages: ['tar', 'coreutils', 'util-linux'],
 	async plan(config, probe) {
 		const disk = await chooseDisk(config, probe);

@@ -1,10 +1,9 @@
 import {choicePath, chooseDisk, explainInstall} from '../choice.ts';
-import {installSchema, readDisks} from '../disks.ts';
+import {type installSchema, readDisks} from '../disks.ts';
 import {type Phase, planFile} from '../phase.ts';
 
 /** Picks the disk, and leaves on record why it was this one. Every later phase picks again and must come to the same. */
 export const disk: Phase<typeof installSchema> = {
-	schema: installSchema,
 	packages: ['util-linux', 'udev'],
 	async plan(config, probe) {
 		const chosen = await chooseDisk(config, probe);

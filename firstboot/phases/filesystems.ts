@@ -4,7 +4,7 @@ import {findPlace, formatDifference, type Place, readContent} from '../devices.t
 import {flatten, readBlockDevices} from '../disks.ts';
 import {planActivation, readReport} from '../lvm.ts';
 import {type Command, type Phase, type Probe, planParts, type Step} from '../phase.ts';
-import {type FileSystem, type Storage, storageSchema} from '../volumes.ts';
+import type {FileSystem, Storage, storageSchema} from '../volumes.ts';
 
 /** xfs looks whole to libblkid from the first moment of mkfs: until it is, it has this label. */
 const unfinished = 'unfinished';
@@ -125,7 +125,6 @@ async function planFileSystem(storage: Storage, name: string, probe: Probe): Pro
 
 /** The file systems of the data disks. */
 export const filesystems: Phase<typeof storageSchema> = {
-	schema: storageSchema,
 	packages: ['e2fsprogs', 'xfsprogs', 'btrfs-progs', 'util-linux', 'udev'],
 	async plan(storage, probe) {
 		return planParts(Object.keys(storage.filesystems), name => planFileSystem(storage, name, probe));

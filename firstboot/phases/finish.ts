@@ -1,9 +1,8 @@
-import {endedPath, installSchema, target} from '../disks.ts';
+import {endedPath, type installSchema, target} from '../disks.ts';
 import type {Phase} from '../phase.ts';
 
 /** Leaves the record of the install on the disk, lets go of the disk, and boots it. */
 export const finish: Phase<typeof installSchema> = {
-	schema: installSchema,
 	packages: ['mount', 'coreutils', 'systemd'],
 	async plan(_config, _probe) {
 		return [

@@ -159,14 +159,12 @@ const packages = ['nftables', 'systemd', 'util-linux', 'iproute2', 'coreutils'];
 
 /** Before any link is up for the first time: the table, which nobody can depend on yet. */
 export const firstFirewall: Phase<typeof firewallSchema> = {
-	schema: firewallSchema,
 	packages,
 	plan: async (config, probe) => ((await hasTable(probe, 'firewall')) ? [] : planTable(probe, tableOf(config))),
 };
 
 /** The zones of the machine, loaded as one table and in one transaction. A change of them is on trial. */
 export const firewall: Phase<typeof firewallSchema> = {
-	schema: firewallSchema,
 	packages,
 	async plan(config, probe) {
 		const table = tableOf(config);

@@ -1,7 +1,7 @@
 import {choicePath, chooseDisk} from '../choice.ts';
 import {planClearance} from '../consent.ts';
 import {readSignatures, readTable} from '../contents.ts';
-import {type Disk, type Install, installSchema, target} from '../disks.ts';
+import {type Disk, type Install, type installSchema, target} from '../disks.ts';
 import {isBegun, type Layout, labels, partitionPath, partitions, readLayout} from '../layout.ts';
 import {type Command, type OnDisk, type Phase, type Probe, readMounts, type Step} from '../phase.ts';
 
@@ -71,7 +71,6 @@ async function planFileSystems(config: Install, disk: Disk, layout: Layout, prob
 
 /** Makes the file systems and mounts them where the installed system is put together. */
 export const format: Phase<typeof installSchema> = {
-	schema: installSchema,
 	packages: ['e2fsprogs', 'dosfstools', 'mount', 'util-linux'],
 	async plan(config, probe) {
 		const disk = await chooseDisk(config, probe);

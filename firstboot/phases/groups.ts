@@ -5,7 +5,7 @@ import {parseSize} from '../disks.ts';
 import {planGrowth} from '../growth.ts';
 import {planActivation, type Report, readReport} from '../lvm.ts';
 import {type OnDisk, type Phase, type Probe, planParts, type Step} from '../phase.ts';
-import {type Storage, storageSchema} from '../volumes.ts';
+import type {Storage, storageSchema} from '../volumes.ts';
 
 /** LVM rounds up to whole extents of 4 MiB. */
 const extent = 4 * 2 ** 20;
@@ -133,7 +133,6 @@ async function planGroup(storage: Storage, name: string, report: Report, probe: 
 
 /** Volume groups and logical volumes; volumes grow, and never shrink. */
 export const groups: Phase<typeof storageSchema> = {
-	schema: storageSchema,
 	packages: ['lvm2', 'coreutils', 'e2fsprogs', 'xfsprogs', 'btrfs-progs'],
 	async plan(storage, probe) {
 		const names = Object.keys(storage.groups);

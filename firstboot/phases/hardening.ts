@@ -1,4 +1,4 @@
-import {type Hardening, hardeningSchema} from '../hardening.ts';
+import type {Hardening, hardeningSchema} from '../hardening.ts';
 import {
 	type Command,
 	type Phase,
@@ -211,7 +211,6 @@ async function planJournal({journal}: Hardening, probe: Probe): Promise<Step[]> 
 
 /** Updates, kernel parameters, and what shuts others out. */
 export const hardening: Phase<typeof hardeningSchema> = {
-	schema: hardeningSchema,
 	packages: [
 		...['unattended-upgrades', 'fail2ban', 'python3-systemd', 'nftables', 'procps', 'systemd-timesyncd'],
 		...['systemd-coredump', 'systemd', 'coreutils', 'findutils'],

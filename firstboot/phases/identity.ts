@@ -4,7 +4,7 @@ import {planHostKeys} from '../host-keys.ts';
 import {resolveHostname} from '../names.ts';
 import {GivenUp, type Phase, type Probe, planFile, planService, readMounts, type Step} from '../phase.ts';
 import {planTrial} from '../trial.ts';
-import {identitySchema, planUsers} from '../users.ts';
+import {type identitySchema, planUsers} from '../users.ts';
 
 type Identity = z.output<typeof identitySchema>;
 
@@ -50,7 +50,6 @@ async function planTrialOfUsers({users}: Identity, probe: Probe): Promise<Step[]
 
 /** Name, identifier, host keys, users, locale, time zone. */
 export const identity: Phase<typeof identitySchema> = {
-	schema: identitySchema,
 	packages: [
 		'openssh-server',
 		'sudo',

@@ -11,7 +11,7 @@ import {
 	isPlaced,
 	type Kubernetes,
 	k3sPath,
-	kubernetesSchema,
+	type kubernetesSchema,
 	listAssets,
 	startedPath,
 	unitOf,
@@ -200,7 +200,6 @@ async function planBrought(config: Kubernetes, files: Files, probe: Probe): Prom
 
 /** K3s, from files that the medium brought to a node that is Ready. */
 export const kubernetes: Phase<typeof kubernetesSchema> = {
-	schema: kubernetesSchema,
 	packages: ['ca-certificates', 'coreutils', 'findutils', 'iproute2', 'kmod', 'systemd', 'tar', 'zstd'],
 	async plan(config, probe) {
 		const files = await readK3sFiles(probe);

@@ -1,7 +1,7 @@
 import {chooseDisk} from '../choice.ts';
 import {clearedPath} from '../consent.ts';
 import {readSignatures, readTable} from '../contents.ts';
-import {type Disk, installSchema} from '../disks.ts';
+import type {Disk, installSchema} from '../disks.ts';
 import {
 	isBegun,
 	markOffsetIn,
@@ -44,7 +44,6 @@ async function checkContent(disk: Disk, probe: Probe): Promise<void> {
  * install knows its own disk again. The identifier comes last, for without it the rest says nothing.
  */
 export const mark: Phase<typeof installSchema> = {
-	schema: installSchema,
 	packages: ['fdisk', 'util-linux'],
 	async plan(config, probe) {
 		const disk = await chooseDisk(config, probe);

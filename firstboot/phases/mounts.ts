@@ -1,5 +1,5 @@
 import {type Phase, planFile, planServices, type Step} from '../phase.ts';
-import {type FileSystem, storageSchema} from '../volumes.ts';
+import type {FileSystem, storageSchema} from '../volumes.ts';
 
 const unitFolder = '/etc/systemd/system';
 
@@ -54,7 +54,6 @@ WantedBy=timers.target
 
 /** Mounts the file systems of the data disks, now and at every boot, and has btrfs scrubbed each month. */
 export const mounts: Phase<typeof storageSchema> = {
-	schema: storageSchema,
 	packages: ['systemd', 'mount', 'btrfs-progs'],
 	async plan({filesystems}, probe) {
 		const files: Step[] = [];

@@ -1,4 +1,4 @@
-import {chooseLinks, type IpLink, type Link, type Network, networkSchema, readIpLinks} from '../links.ts';
+import {chooseLinks, type IpLink, type Link, type Network, type networkSchema, readIpLinks} from '../links.ts';
 import {listChangedLinks, planNetdev, readNetworkFiles, restartNetworkd} from '../netdev.ts';
 import {formatNetwork, isVlanAware, networkFolder} from '../networkd.ts';
 import {type Phase, type Probe, planFile, planService, type Step} from '../phase.ts';
@@ -114,7 +114,6 @@ async function planInitramfs(probe: Probe, wanted: Files): Promise<Step[]> {
 
 /** The links of the profile. Once they were set up, every change is on trial until the machine is proven to be reachable. */
 export const network: Phase<typeof networkSchema> = {
-	schema: networkSchema,
 	packages: [
 		...['iproute2', 'systemd', 'systemd-resolved', 'systemd-timesyncd', 'udev', 'coreutils', 'findutils'],
 		...['iputils-ping', 'iputils-arping', 'ndisc6', 'cpio'],

@@ -1,6 +1,6 @@
 import {chooseDisk} from '../choice.ts';
 import {planClearance} from '../consent.ts';
-import {installSchema} from '../disks.ts';
+import type {installSchema} from '../disks.ts';
 import {type Layout, markOffset, partitionTypes, planMark, readLayout, rootName} from '../layout.ts';
 import type {Phase, Step} from '../phase.ts';
 
@@ -19,7 +19,6 @@ const settle: Step = {do: 'run', command: ['udevadm', 'settle'], why: 'let udev 
 
 /** Lays the table out: BIOS boot, ESP, root, so that one disk boots under either firmware. */
 export const partition: Phase<typeof installSchema> = {
-	schema: installSchema,
 	packages: ['fdisk', 'util-linux', 'udev'],
 	async plan(config, probe) {
 		const disk = await chooseDisk(config, probe);

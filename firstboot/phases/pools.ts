@@ -2,7 +2,7 @@ import {formatContents, isBlank} from '../contents.ts';
 import {findPlace, formatDifference, readContent} from '../devices.ts';
 import {readOn} from '../disks.ts';
 import {type OnDisk, ofPart, type Phase, type Probe, planParts, planServices, type Step} from '../phase.ts';
-import {devicePath, type Storage, storageSchema} from '../volumes.ts';
+import {devicePath, type Storage, type storageSchema} from '../volumes.ts';
 import {defaults, type Imported, type Pool, readPools} from '../zfs.ts';
 import {planModule} from '../zfs-module.ts';
 
@@ -120,7 +120,6 @@ const packages = [
 
 /** Pools of ZFS, read whole each month. */
 export const pools: Phase<typeof storageSchema> = {
-	schema: storageSchema,
 	packages: ({pools}) => (Object.keys(pools).length > 0 ? packages : []),
 	async plan(storage, probe) {
 		const names = Object.keys(storage.pools);

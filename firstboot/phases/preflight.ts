@@ -1,11 +1,10 @@
-import {chooseLinks, findUnsettled, formatSettled, networkSchema, readLinks, settledPath} from '../links.ts';
+import {chooseLinks, findUnsettled, formatSettled, type networkSchema, readLinks, settledPath} from '../links.ts';
 import {resolveHostname} from '../names.ts';
 import type {Phase, Step} from '../phase.ts';
-import {checkAccounts, identitySchema} from '../users.ts';
+import {checkAccounts, type identitySchema} from '../users.ts';
 
 /** Before anything is erased: can the installed machine be who the profile says? */
 export const name: Phase<typeof identitySchema> = {
-	schema: identitySchema,
 	packages: ['iproute2'],
 	async plan(config, probe) {
 		if (config.hostname !== undefined) await resolveHostname(config.hostname, probe);
@@ -27,7 +26,6 @@ const settleSeconds = 12;
  * time, before it counts which ones do: one machine has one answer. Before anything is erased: is each role one link?
  */
 export const link: Phase<typeof networkSchema> = {
-	schema: networkSchema,
 	packages: ['iproute2', 'grep', 'coreutils'],
 	async plan(config, probe) {
 		const links = await readLinks(probe);

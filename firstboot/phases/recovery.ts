@@ -1,4 +1,4 @@
-import {hardeningSchema} from '../hardening.ts';
+import type {hardeningSchema} from '../hardening.ts';
 import type {Phase, Step} from '../phase.ts';
 import {planNoRecovery, planRecovery} from '../recovery.ts';
 
@@ -7,7 +7,6 @@ const makeDurable = (steps: readonly Step[]): Step[] =>
 
 /** The way in at the console. It stands before all that can fail, because it is for the machine on which something did. */
 export const recovery: Phase<typeof hardeningSchema> = {
-	schema: hardeningSchema,
 	packages: ['passwd', 'sudo', 'coreutils'],
 	async plan(config, probe) {
 		return makeDurable(config.recovery ? await planRecovery(probe) : await planNoRecovery(probe));

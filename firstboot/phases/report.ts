@@ -1,9 +1,8 @@
-import {networkSchema} from '../links.ts';
+import type {networkSchema} from '../links.ts';
 import {type Phase, planFile} from '../phase.ts';
 
 /** What stands above the console's login prompt; agetty keeps the addresses current (agetty(8), issue escapes). */
 export const report: Phase<typeof networkSchema> = {
-	schema: networkSchema,
 	packages: ['util-linux', 'libpam-modules'],
 	async plan({management}, probe) {
 		const issue = `${management}: \\4{${management}} \\6{${management}}\nprovisioning: bringup status, journalctl -u bringup\n\n`;

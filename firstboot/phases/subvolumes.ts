@@ -1,5 +1,5 @@
 import {type Listed, type Phase, type Probe, readMounts, type Step} from '../phase.ts';
-import {storageSchema} from '../volumes.ts';
+import type {storageSchema} from '../volumes.ts';
 
 /** Before the file system is mounted, as a plan for a blank machine sees it, none is there. */
 async function readSubvolumes(probe: Probe, mount: string): Promise<string[]> {
@@ -11,7 +11,6 @@ async function readSubvolumes(probe: Probe, mount: string): Promise<string[]> {
 
 /** Subvolumes of btrfs; they lie below the mount of their file system. */
 export const subvolumes: Phase<typeof storageSchema> = {
-	schema: storageSchema,
 	packages: ['btrfs-progs'],
 	async plan({filesystems}, probe) {
 		const steps: Step[] = [];

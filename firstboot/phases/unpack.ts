@@ -1,5 +1,5 @@
 import {chooseDisk} from '../choice.ts';
-import {installSchema, target} from '../disks.ts';
+import {type installSchema, target} from '../disks.ts';
 import {type Layout, readLayout} from '../layout.ts';
 import type {Phase, Step} from '../phase.ts';
 
@@ -17,7 +17,6 @@ function formatFstab(layout: Layout): string {
 
 /** Unpacks the layers of the medium, lowest first: the installed system is what was booted. */
 export const unpack: Phase<typeof installSchema> = {
-	schema: installSchema,
 	packages: ['squashfs-tools', 'coreutils', 'findutils'],
 	async plan(config, probe) {
 		const layout = await readLayout(probe, await chooseDisk(config, probe));

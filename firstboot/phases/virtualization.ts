@@ -221,7 +221,6 @@ async function planAll(all: readonly PlacedDomain[], parts: readonly string[], p
 
 /** KVM, libvirt, its pools, networks and domains. */
 export const virtualization: Phase<typeof virtualizationSchema> = {
-	schema: virtualizationSchema,
 	packages: ({pools}) => [
 		...['libvirt-daemon-system', 'libvirt-clients', 'qemu-system-x86', 'qemu-utils', 'ovmf'],
 		...['lvm2', 'mtools', 'nftables', 'kmod', 'udev'],
