@@ -165,8 +165,8 @@ export interface Change {
 	subject: Subject;
 	/** What it comes to: the same is not tried twice. */
 	content: unknown;
-	/** Whether the change shuts out everybody who is known to get in now. Asked on a machine that is reached. */
-	shutsOut(): Promise<boolean>;
+	/** Whether the change shuts out everybody who is known to get in now. Asked on a machine that is reached, over this link. */
+	shutsOut(management: string): Promise<boolean>;
 	/** That of the profile. */
 	controller?: string | undefined;
 	steps: readonly Step[];
@@ -188,7 +188,7 @@ export async function planTrial(
 		management !== undefined && controller !== undefined && (await isReached(probe, {management, controller}));
 	if (management === undefined || !(asked || (await isReached(probe, {management}))))
 		return subject === 'network' ? [planNote({subject, digest, neighbours: []}), ...steps, endTrial] : [...steps];
-	const from = (await probe.read(proveFromPath))?.trim() ?? ((await shutsOut()) ? 'anybody' : undefined);
+	const from = (await probe.read(proveFromPath))?.trim() ?? ((await shutsOut(management)) ? 'anybody' : undefined);
 	const trial: Trial = {
 		subject,
 		digest,

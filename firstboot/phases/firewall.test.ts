@@ -4,11 +4,12 @@ import {join} from 'node:path';
 import test from 'ava';
 import {machineProbe} from '../apply.ts';
 import {foldersOf} from '../folders.test.machine.ts';
+import {formatTable} from '../nftables.ts';
 import {listEnabled, listUnits, type Step} from '../phase.ts';
 import {probeRecord} from '../record.ts';
 import {sequences} from '../sequence.ts';
 import {finishedPath} from '../trial.ts';
-import {firewall, firewallSchema, firstFirewall} from './firewall.ts';
+import {firewall, firewallSchema, firstFirewall, formatFirewall} from './firewall.ts';
 
 const config = firewallSchema.parse({
 	zones: {lan: {links: ['br0']}, iot: {links: ['iot30']}, pods: {links: ['cni0', 'flannel.1', 'veth*']}},
@@ -109,6 +110,7 @@ const reached = {
 	...stopped,
 	'ip -json address show': [
 		{ifname: 'br0', flags: ['LOWER_UP'], addr_info: [{local: '192.0.2.9', prefixlen: 24, scope: 'global'}]},
+		{ifname: 'cni0', flags: ['LOWER_UP'], addr_info: [{local: '10.42.0.1', prefixlen: 24, scope: 'global'}]},
 	],
 	'ip -json -4 route show default dev br0': [{gateway: '192.0.2.1'}],
 	'ip -json neighbour show dev br0': [],
@@ -116,9 +118,23 @@ const reached = {
 	'journalctl --quiet --lines=1 --show-cursor --output=cat': '-- cursor: s=1\n',
 };
 
+/** SSH from the LAN, or from some of it; pods may do what they like. */
+const letIn = (sources?: string[]) =>
+	firewallSchema.parse({
+		zones: {lan: {links: ['br0']}, pods: {links: ['cni0']}},
+		allow: {
+			ssh: {from: 'lan', to: 'machine', protocol: 'tcp', ports: [22], ...(sources ? {sources} : {})},
+			pods: {from: 'pods', to: 'machine'},
+		},
+	});
+
 /** What a change of the firewall asks of people, on a machine where these are logged in. */
-async function findProof(sources: string[] | undefined, peers: string[]): Promise<string | undefined> {
-	const own = {[network]: 'RequiredForOnline=routable\n', [finishedPath]: '', '/etc/bringup/nft/firewall.nft': 'old'};
+async function findProof(sources: string[] | undefined, peers: string[], before?: string): Promise<string | undefined> {
+	const own = {
+		[network]: 'RequiredForOnline=routable\n',
+		[finishedPath]: '',
+		'/etc/bringup/nft/firewall.nft': before ?? 'old',
+	};
 	const routes = peers.map(peer => [`ip -json route get ${peer}`, [{dev: 'br0'}]]);
 	const sessions = peers.map(peer => `0 0 192.0.2.9:22 ${peer}:50000\n`).join('');
 	const commands = {
@@ -126,8 +142,7 @@ async function findProof(sources: string[] | undefined, peers: string[]): Promis
 		...Object.fromEntries(routes),
 		'ss --no-header --tcp --numeric state established sport = :22': sessions,
 	};
-	const ssh = {from: 'lan', to: 'machine', protocol: 'tcp', ports: [22], ...(sources ? {sources} : {})};
-	const wanted = firewallSchema.parse({zones: {lan: {links: ['br0']}}, allow: {ssh}});
+	const wanted = letIn(sources);
 	const steps = await firewall.plan(wanted, probeRecord({commands, files: {...own, ...foldersOf(Object.keys(own))}}));
 	return steps.find(step => step.do === 'wait')?.why;
 }
@@ -141,6 +156,20 @@ test('a change that shuts out those who are logged in, or all neighbours, is kep
 	t.regex((await findProof(['198.51.100.7/32'], [])) ?? '', login);
 	t.regex((await findProof(['198.51.100.7/32'], ['192.0.2.7'])) ?? '', login);
 	t.regex((await findProof(['192.0.2.8/32'], ['192.0.2.7'])) ?? '', login);
+});
+
+test('where nobody is logged in, rules that take nothing of SSH away need no login', async t => {
+	const far = ['10.0.0.0/8', '2001:db8::/32'];
+	const before = formatTable({family: 'inet', name: 'firewall', content: formatFirewall(letIn(far))});
+	t.is(
+		await findProof([...far], [], before.replace('comment "ssh"', 'comment "shell"')),
+		'prove that the machine is still reachable',
+	);
+	t.regex((await findProof(['10.0.0.0/9'], [], before)) ?? '', /^wait for a new SSH login/);
+	t.regex((await findProof(far.slice(0, 1), [], before)) ?? '', /^wait for a new SSH login/);
+	const all = {zones: {lan: {links: ['br0']}}, allow: {some: {from: 'lan', to: 'machine', ports: ['20-25']}}};
+	const wide = formatTable({family: 'inet', name: 'firewall', content: formatFirewall(firewallSchema.parse(all))});
+	t.regex((await findProof(far, [], wide)) ?? '', /^wait for a new SSH login/);
 });
 
 test('without the section, the table goes from the kernel and from the boot, and no other with it', async t => {

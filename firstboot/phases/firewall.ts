@@ -141,8 +141,25 @@ export function formatFirewall({zones, allow}: Firewall): string {
 
 const tableOf = (config: Firewall): Table => ({family: 'inet', name: 'firewall', content: formatFirewall(config)});
 
-/** Whether none of those who are logged in over SSH could do so again; where nobody is, nobody beside the machine. */
-async function shutsOut(config: Firewall, probe: Probe): Promise<boolean> {
+/** The rules of a table as formatFirewall writes it that let SSH in to the machine, without their names. */
+function listSshLines(table: string): string[] {
+	const input = /chain input \{\n([^}]*(?:\}[^\n][^}]*)*)\n\t\}/.exec(table)?.[1] ?? '';
+	const lines = input.split('\n').map(line => line.trim().replace(/ comment ".*"$/, ''));
+	return lines.filter(line => {
+		if (!line.startsWith('iifname {') || / (udp dport|meta l4proto udp) /.test(line)) return false;
+		const ports = / dport \{ ([^}]*) \}/.exec(line)?.[1];
+		return (ports?.split(', ') ?? ['22']).some(port => {
+			const [first = 0, last = first] = port.split('-').map(Number);
+			return 22 >= first && 22 <= last;
+		});
+	});
+}
+
+/**
+ * Whether none of those who are logged in over SSH could do so again. Where nobody is, whether SSH is let in less than
+ * before, and from nowhere beside the machine on the link over which it is reached: another link may be one of pods.
+ */
+async function shutsOut(config: Firewall, management: string, probe: Probe): Promise<boolean> {
 	const peers = await readPeers(probe);
 	const linkTo = async (address: string, [, link] = address.split('%')) => {
 		if (link) return link;
@@ -151,9 +168,14 @@ async function shutsOut(config: Firewall, probe: Probe): Promise<boolean> {
 	};
 	for (const peer of peers) if (admitsSsh(config, await linkTo(peer), peer.replace(/%.*/, ''))) return false;
 	if (peers.length > 0) return true;
-	const links = [...(await readAddresses(probe))].filter(([name]) => name !== 'lo');
-	return !links.some(([name, {subnets}]) => subnets.some(subnet => admitsSsh(config, name, subnet)));
+	const before = listSshLines((await probe.read(tablePath)) ?? '');
+	const after = listSshLines(formatTable(tableOf(config)));
+	if (before.length > 0 && before.every(line => after.includes(line))) return false;
+	const {subnets = []} = (await readAddresses(probe)).get(management) ?? {};
+	return !subnets.some(subnet => admitsSsh(config, management, subnet));
 }
+
+const tablePath = `${tablesFolder}/firewall.nft`;
 
 const packages = ['nftables', 'systemd', 'util-linux', 'iproute2', 'coreutils'];
 
@@ -169,8 +191,13 @@ export const firewall: Phase<typeof firewallSchema> = {
 	async plan(config, probe) {
 		const table = tableOf(config);
 		const steps = await planTable(probe, table);
-		if ((await probe.read(`${tablesFolder}/firewall.nft`)) === formatTable(table)) return steps;
-		return planTrial(probe, {subject: 'firewall', content: table, shutsOut: () => shutsOut(config, probe), steps});
+		if ((await probe.read(tablePath)) === formatTable(table)) return steps;
+		return planTrial(probe, {
+			subject: 'firewall',
+			content: table,
+			shutsOut: management => shutsOut(config, management, probe),
+			steps,
+		});
 	},
 	absent: probe => planNoTable(probe, {family: 'inet', name: 'firewall'}),
 };
