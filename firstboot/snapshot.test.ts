@@ -1,5 +1,10 @@
 import {readFileSync} from 'node:fs';
+import {mkdtemp, rm, writeFile} from 'node:fs/promises';
+import {tmpdir} from 'node:os';
+import {join} from 'node:path';
 import test from 'ava';
+import {build} from 'esbuild';
+import {machineProbe} from './apply.ts';
 import type {Command} from './phase.ts';
 import {probeRecord, type RecordedMachine} from './record.ts';
 import {recoveryPath} from './recovery.ts';
@@ -63,4 +68,36 @@ test('who plans again comes to the same, whatever changed since', async t => {
 	for (const path of Object.keys(files)) delete files[path];
 	t.is(await recalled?.probe.read('/etc/default/locale'), record.files['/etc/default/locale']);
 	t.truthy(await recalled?.probe.list('/etc'));
+});
+
+test('what a run has asked and checked can be kept by Node.js, facts of the profile too', async t => {
+	const folder = await mkdtemp(join(tmpdir(), 'bringup-snapshot-'));
+	try {
+		const source = `
+			import {checkFacts} from './dist/firstboot/facts/facts.js';
+			import {probeRecord} from './dist/firstboot/record.js';
+			import {subnetHolds} from './dist/firstboot/subnets.js';
+			import {learn} from './dist/firstboot/snapshot.js';
+			import {startupSnapshot} from 'node:v8';
+			const {given, record} = ${JSON.stringify({given, record})};
+			const main = known => process.stdout.write(String(known.questions.length));
+			const key = 'ecdsa-sha2-nistp256 AAAAE2VjZHNhLXNoYTItbmlzdHAyNTYAAAAIbmlzdHAyNTYAAABBBH/Nzid9qsRdQYPL7m/bS3tYBzM1e+nvE7rPbjx70VRFx/xEzRu9m36HLN/tue659LNpXW6pCyStikYjKIWI5a0=';
+			const {identity} = given.machine;
+			const users = [...identity.users, {...identity.users[0], name: 'other', sshKeys: [key]}];
+			checkFacts({...given.machine, identity: {...identity, users}});
+			for (const last of [1, 2, 3]) subnetHolds('192.0.2.0/24', '192.0.2.' + last);
+			learn(given, probeRecord(record)).then(known => startupSnapshot.setDeserializeMainFunction(main, known));
+		`;
+		const {outputFiles} = await build({
+			stdin: {contents: source, resolveDir: process.cwd()},
+			...({bundle: true, platform: 'node', format: 'cjs', write: false, logLevel: 'silent'} as const),
+		});
+		await writeFile(join(folder, 'main.cjs'), outputFiles[0]?.text ?? '');
+		// As templates/**/bringup-snapshot.service has it, and /usr/bin/bringup.
+		const node: Command = [process.execPath, '--regexp-interpret-all', '--snapshot-blob', join(folder, 'blob')];
+		await machineProbe.output([...node, '--build-snapshot', join(folder, 'main.cjs')]);
+		t.true(Number(await machineProbe.output(node)) > 3);
+	} finally {
+		await rm(folder, {recursive: true});
+	}
 });

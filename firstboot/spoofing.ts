@@ -1,13 +1,10 @@
 import type {Table} from './nftables.ts';
+import {toBits} from './subnets.ts';
 import type {PlacedDomain, PlacedLink} from './virtualization.ts';
 
 /** The first bits of an IPv6 subnet, as a number in hexadecimal. */
 function formatBits(address: string, prefix: number): string {
-	const [head = '', tail] = new URL(`http://[${address}]`).hostname.slice(1, -1).split('::');
-	const words = (text: string | undefined) => (text ? text.split(':') : []);
-	const gap = Array.from({length: tail === undefined ? 0 : 8 - words(head).length - words(tail).length}, () => '0');
-	const all = [...words(head), ...gap, ...words(tail)].map(word => word.padStart(4, '0')).join('');
-	return `0x${(BigInt(`0x${all}`) >> BigInt(128 - prefix)).toString(16)}`;
+	return `0x${(toBits(address) >> BigInt(128 - prefix)).toString(16)}`;
 }
 
 /** nftables has a name for the target of a neighbour advertisement only from 1.0.7 on; its place in the packet is this. */
