@@ -78,7 +78,7 @@ test('a lock of another package list, release or asset is refused, and so is wha
 			message: /\+htop, -zstd; make it anew: bringup lock/,
 		});
 		await t.throwsAsync(readLock(profileIn(folder, 'bookworm'), []), {
-			message: /pins packages of trixie, and the profile says bookworm/,
+			message: /is of trixie, and the profile says bookworm; make it anew: bringup lock/,
 		});
 		await t.throwsAsync(readLock(profileIn(folder), [{sha256: 'b'.repeat(64), from: {file: 'y'}}]), {
 			message: /does not pin: b{64}/,

@@ -1,12 +1,10 @@
-import {readFile} from 'node:fs/promises';
-import {resolve} from 'node:path';
 import * as z from 'zod';
-import {parseJson} from '../folder.ts';
 import type {CompleteProfile} from '../profile/complete.ts';
 import {UserError} from '../run.ts';
 import type {PlacedAsset} from './assets.ts';
 import {digestOf} from './cache.ts';
 import {type Index, openLocked} from './lists.ts';
+import {readLockFile} from './lock-file.ts';
 import type {Maker} from './maker.ts';
 import {type Package, parseStanza} from './packages.ts';
 import {readField} from './pool-files.ts';
@@ -93,26 +91,15 @@ export const listLocked = ({packages}: Lock): Package[] => packages.map(parseSta
 const remedy = 'make it anew: bringup lock';
 
 /** The lock that the profile names, if any. Throws a UserError when it is not one, or not of this profile's release and assets. */
-export async function readLock(
-	{fields: {debian}, source}: CompleteProfile,
-	assets: readonly PlacedAsset[],
-): Promise<Lock | undefined> {
-	if (debian.lock === undefined) return undefined;
-	const path = resolve(source.folderOf(['debian', 'lock']), debian.lock);
-	const text = await readFile(path, 'utf8').catch(() => {
-		throw new UserError(`there is no ${path}; make it with: bringup lock --profile … --out ${path}`);
-	});
-	const lock = lockSchema.safeParse(parseJson(text));
-	if (!lock.success) throw new UserError(`${path} is no lock of packages; ${remedy}`);
-	const {release} = lock.data;
-	if (release !== debian.release)
-		throw new UserError(`${path} pins packages of ${release}, and the profile says ${debian.release}; ${remedy}`);
-	const unknown = assets.filter(({sha256}) => !lock.data.assets.includes(sha256));
+export async function readLock(profile: CompleteProfile, assets: readonly PlacedAsset[]): Promise<Lock | undefined> {
+	const kind = {field: 'lock', schema: lockSchema, of: 'packages', command: 'lock'} as const;
+	const {path, lock} = (await readLockFile(profile, kind)) ?? {};
+	const unknown = lock ? assets.filter(({sha256}) => !lock.assets.includes(sha256)) : [];
 	if (unknown.length > 0)
 		throw new UserError(
 			`the profile has assets that ${path} does not pin: ${unknown.map(({sha256}) => sha256).join(', ')}; ${remedy}`,
 		);
-	return lock.data;
+	return lock;
 }
 
 /** Puts a lock in the place of the archive's lists. Throws a UserError when the profile asks for other packages than it pins. */

@@ -1,5 +1,5 @@
 import {readFile, writeFile} from 'node:fs/promises';
-import {basename, join, resolve} from 'node:path';
+import {basename, join} from 'node:path';
 import {withFolder} from '../../folder.ts';
 import type {CompleteProfile} from '../../profile/complete.ts';
 import {ProfileError} from '../../profile/faults.ts';
@@ -11,6 +11,7 @@ import {checkAssets, fetchAssets, type LeftAsset} from '../assets.ts';
 import {buildBundle} from '../bundle.ts';
 import {type CacheEntry, digestOf, fetchEntry} from '../cache.ts';
 import {type Index, openIndex} from '../lists.ts';
+import {readLockFile} from '../lock-file.ts';
 import {readMaker} from '../maker.ts';
 import {listTopLayer, type TopLayer} from '../medium.ts';
 import {checkPackages, downloadPackages, type Package, resolvePackages} from '../packages.ts';
@@ -19,6 +20,13 @@ import {checkFiles} from '../repository.ts';
 import {environmentPackages, environmentRecipe, makeEnvironment} from './environment.ts';
 import {fetchInstaller, type InstallerLock, lockSchema, resolveInstaller} from './lock.ts';
 import {makePool, type Pool} from './pool.ts';
+
+const lockKind = {
+	field: 'installerLock',
+	schema: lockSchema,
+	of: 'an installer',
+	command: 'lock-installer',
+} as const;
 
 /** What debian-installer installs by itself, with whatever else it depends on. Two boot loaders exclude each other. */
 const itsOwn = [
@@ -50,30 +58,6 @@ export interface InstallerParts {
 	epoch: number;
 }
 
-/** The lock that the profile names. Throws a UserError when it is not one for its release. */
-async function readLock(profile: CompleteProfile): Promise<InstallerLock | undefined> {
-	const {installerLock, release} = profile.fields.debian;
-	if (installerLock === undefined) return undefined;
-	const path = resolve(profile.source.folderOf(['debian', 'installerLock']), installerLock);
-	const text = await readFile(path, 'utf8').catch(() => {
-		throw new UserError(`there is no ${path}; make it with: bringup lock-installer --profile … --out ${path}`);
-	});
-	const lock = lockSchema.safeParse(parse(text));
-	if (!lock.success)
-		throw new UserError(`${path} is no lock of an installer; make it anew with: bringup lock-installer`);
-	if (lock.data.release !== release)
-		throw new UserError(`${path} pins an installer of ${lock.data.release}, and the profile says ${release}`);
-	return lock.data;
-}
-
-function parse(text: string): unknown {
-	try {
-		return JSON.parse(text);
-	} catch {
-		return undefined;
-	}
-}
-
 /** The packages of the pool: for the system and for debian-installer, once for each boot loader. */
 async function resolvePool(profile: CompleteProfile, index: Index): Promise<Package[][]> {
 	const faults = await checkPackages(index, profile.fields.debian.packages);
@@ -94,7 +78,7 @@ export async function gatherInstaller(
 	const index = await openIndex(debian, indexOptions);
 	const sets = await resolvePool(profile, index);
 	const packages = [...new Map(sets.flat().map(item => [item.file, item])).values()];
-	const wanted = await readLock(profile);
+	const wanted = (await readLockFile(profile, lockKind))?.lock;
 	const lock = await progress.stage('installer', async update => {
 		if (wanted !== undefined) await fetchInstaller(index, wanted, indexOptions);
 		const chosen =
