@@ -34,6 +34,12 @@ test('help is on standard output and no failure, for the whole and for each comm
 	}
 });
 
+test('who cannot write what it has to say fails', async t => {
+	const cli = join(packageFolder, 'dist/builder/cli.js');
+	await t.throwsAsync(run(['/bin/sh', '-c', 'exec node "$0" --help >/dev/full', cli]), {instanceOf: ProgramError});
+	await t.notThrowsAsync(run(['/bin/sh', '-c', 'node "$0" schema | head -c 1', cli]));
+});
+
 test('an unknown command and an unknown option are the words of the user: exit 2', async t => {
 	const unknown = await start('bake-anew');
 	t.is(unknown.code, 2);

@@ -196,7 +196,7 @@ export async function planSequence(
 	return plans;
 }
 
-export {admitsSsh, covers, listSshRules} from './admission.ts';
+export {admitsNeighbour, admitsSsh, covers, listSshRules} from './admission.ts';
 export {type Asset, assetPath, assetsFolder, url} from './assets.ts';
 export {parseSize, size} from './disks.ts';
 export {type Image, logs, traces} from './golden.ts';

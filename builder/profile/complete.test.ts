@@ -51,4 +51,6 @@ test('where no mirror is known, or none that a machine may be told, the profile 
 	const profile = await loadProfile(join(packageFolder, 'profiles/node.yaml'));
 	for (const mirror of [undefined, 'http://localhost:3142/debian'])
 		t.like(completeProfile(profile, {mirror, securityMirror: undefined, sshKeys: []}), [{path: ['debian', 'mirror']}]);
+	const securityMirror = 'http://127.0.0.1/debian-security';
+	t.like(completeProfile(profile, {mirror: own, securityMirror, sshKeys: []}), [{path: ['debian', 'securityMirror']}]);
 });

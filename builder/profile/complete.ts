@@ -89,7 +89,7 @@ export function completeProfile(profile: Profile, workstation: Workstation): Com
 	const {debianMirror} = workstation;
 	const mirror = debian.mirror ?? workstation.mirror ?? debianMirror;
 	if (mirror === undefined) {
-		const message = `is missing: apt of this workstation has no archive of Debian's, and mmdebstrap, which knows Debian's own, is not installed here`;
+		const message = `is missing: apt of this workstation has no archive of Debian's, and no mmdebstrap here says which is Debian's own`;
 		return [{path: ['debian', 'mirror'], message}];
 	}
 	const guess = mirror === workstation.mirror ? workstation.securityMirror : undefined;
@@ -104,8 +104,9 @@ export function completeProfile(profile: Profile, workstation: Workstation): Com
 	const debianSecurity = debianMirror && guessSecurity(debianMirror);
 	const isShared = [mirror, securityMirror].every(isForMachines);
 	if (!isShared && !debianSecurity) {
-		const message = `has a password or a loopback address here, so that a machine cannot be told of it, and mmdebstrap, which knows Debian's own, is not installed here`;
-		return [{path: ['debian', 'mirror'], message}];
+		const field = isForMachines(mirror) ? 'securityMirror' : 'mirror';
+		const message = `has a password or a loopback address here, so that a machine cannot be told of it, and no mmdebstrap here says which is Debian's own`;
+		return [{path: ['debian', field], message}];
 	}
 	const onMachine =
 		!isShared && debianMirror && debianSecurity

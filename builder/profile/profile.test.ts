@@ -48,11 +48,6 @@ const table: [title: string, yaml: string, fault: string | RegExp][] = [
 		/4:11: error: machine\.colour: there is no such field; the fields here are firmware, secureBoot, consoles/,
 	],
 	[
-		'an unknown field of what a seed says of its clone',
-		`${whole}virtualization: {domains: {web: {cpus: 1, memory: 1G, disks: [], networks: [], seed: {users: [{name: admin, sshKeys: auto}], machine: {identity: {hostnam: x}}}}}}\n`,
-		/virtualization\.domains\.web\.seed\.machine\.identity\.hostnam: there is no such field \(did you mean "hostname"\?\)/,
-	],
-	[
 		'ZFS under Secure Boot without a key that the kernel would know',
 		`${whole}debian: {components: [main, contrib, non-free-firmware]}\nstorage: {disks: {a: {serial: A}}, pools: {tank: {vdevs: [{type: disk, members: [a]}]}}}\n`,
 		/^p\.yaml:5:\d+: error: storage\.pools: Debian does not sign the module of ZFS.*storage\.mok.*machine: \{secureBoot: false\}/,

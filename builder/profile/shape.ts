@@ -1,4 +1,6 @@
 import type {FieldPath} from '../../firstboot/facts/fact.ts';
+import {machineSchema} from '../../firstboot/sequence.ts';
+
 import {makeJsonSchema} from './schema.ts';
 
 /** What this program reads of a JSON Schema. */
@@ -29,12 +31,14 @@ function step(schema: JsonSchema, part: string | number): JsonSchema[] {
 	return additionalProperties ? branches(additionalProperties) : [];
 }
 
+/** Whether a place is virtualization.domains.NAME.seed.machine, which holds sections of a machine of its own, or below it. */
+const isOfSeed = ([section, , , seed, machine]: FieldPath) =>
+	section === 'virtualization' && seed === 'seed' && machine === 'machine';
+
 /** What the schema allows at a place of a profile, a branch of a union each; nothing where it knows no such place. */
 export function findBranches(path: FieldPath): JsonSchema[] {
 	root ??= makeJsonSchema() as JsonSchema;
-	// A seed holds fields of a profile of its own: virtualization.domains.NAME.seed.machine
-	const seed = path[0] === 'virtualization' && path[3] === 'seed' && path[4] === 'machine' && path.length > 5;
-	return (seed ? path.slice(5) : path).reduce<JsonSchema[]>(
+	return (isOfSeed(path) && path.length > 5 ? path.slice(5) : path).reduce<JsonSchema[]>(
 		(found, part) => found.flatMap(schema => step(schema, part)),
 		[root],
 	);
@@ -42,6 +46,7 @@ export function findBranches(path: FieldPath): JsonSchema[] {
 
 /** The names of the fields that a map may have at a place of a profile. */
 export function listFields(path: FieldPath): string[] {
+	if (isOfSeed(path) && path.length === 5) return Object.keys(machineSchema.shape);
 	return findBranches(path).flatMap(({properties}) => Object.keys(properties ?? {}));
 }
 
@@ -50,9 +55,11 @@ export function findStrays(path: FieldPath, value: unknown): FieldPath[] {
 	if (typeof value !== 'object' || value === null) return [];
 	const here = findBranches(path);
 	const isKnown = here.some(({properties}) => properties) && here.every(({type, enum: values}) => type ?? values);
+	const isSeed = isOfSeed(path) && path.length === 5;
 	const entries: [string | number, unknown][] = Array.isArray(value) ? [...value.entries()] : Object.entries(value);
 	return entries.flatMap(([name, part]) => {
 		const own = [...path, name];
-		return isKnown && findBranches(own).length === 0 ? [own] : findStrays(own, part);
+		const isStray = isSeed ? !listFields(path).includes(String(name)) : isKnown && findBranches(own).length === 0;
+		return isStray ? [own] : findStrays(own, part);
 	});
 }

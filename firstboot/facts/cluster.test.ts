@@ -33,7 +33,6 @@ const table: [title: string, faults: string, expected: RegExp][] = [
 	['an agent without a server', faultsOf({one: {role: 'agent', cluster: 'home'}}), /kubernetes: an agent joins.*say/],
 	['a further server of one', faultsOf({one: first, two: {...first, server}}), /two\..*more than one; say.*servers: 3/],
 	['a name that is none', faultsOf({one: {...first, cluster: 'Home!'}}), /kubernetes\.cluster: expected a name/],
-	['a field that is none', faultsOf({one: {...first, clusters: 'home'}}), /kubernetes: Unrecognized key: "clusters"/],
 	['two that begin it', faultsOf({one: first, two: first}), /two\..*one begins the cluster home.*say server/],
 	['a machine and a domain that begin it', faultsOf({one: first}, {own: first}), /one\..*lab begins the cluster home/],
 	['a node twice', faultsOf({one: first, two: {...agent, nodeName: 'one'}}), /two\..*home has a node one already/],

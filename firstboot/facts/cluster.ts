@@ -7,7 +7,9 @@ const example = 'https://192.0.2.11:6443';
 function checkPatch(given: Record<string, unknown>, path: FieldPath): FalseFact[] {
 	const kept = Object.fromEntries(Object.entries(given).filter(([, value]) => typeof value !== 'object'));
 	const {error} = kubernetesSchema.partial().safeParse(kept);
-	const faults = (error?.issues ?? []).map(({path: field, message}) => ({
+	// Fields that there are not are told with those of the other sections.
+	const issues = (error?.issues ?? []).filter(({code}) => code !== 'unrecognized_keys');
+	const faults = issues.map(({path: field, message}) => ({
 		path: [...path, ...(field as FieldPath)],
 		message,
 	}));

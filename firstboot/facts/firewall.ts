@@ -1,5 +1,5 @@
 import {isIPv6} from 'node:net';
-import {admitsSsh, covers, listSshRules, own, splitCidr} from '../sequence.ts';
+import {admitsNeighbour, admitsSsh, covers, listSshRules, own, splitCidr} from '../sequence.ts';
 import type {FalseFact, Sections} from './fact.ts';
 
 type Firewall = NonNullable<Sections['firewall']>;
@@ -60,7 +60,7 @@ function checkSsh(firewall: Firewall, {management, controller, ...kinds}: Networ
 	// Where a lease says the subnet, single addresses cannot be all of it.
 	const near =
 		typeof addresses === 'object'
-			? addresses.some(cidr => admitsSsh(firewall, management, cidr))
+			? addresses.some(cidr => admitsNeighbour(firewall, management, cidr))
 			: rules.some(rule => rule.sources === undefined) ||
 				sources.some(cidr => splitCidr(cidr).prefix < (isIPv6(splitCidr(cidr).address) ? 127 : 31));
 	if (near) return [];

@@ -9,7 +9,7 @@ import {listEnabled, listUnits, type Step} from '../phase.ts';
 import {probeRecord} from '../record.ts';
 import {sequences} from '../sequence.ts';
 import {finishedPath} from '../trial.ts';
-import {firewall, firewallSchema, firstFirewall, formatFirewall} from './firewall.ts';
+import {type Firewall, firewall, firewallSchema, firstFirewall, formatFirewall} from './firewall.ts';
 
 const config = firewallSchema.parse({
 	zones: {lan: {links: ['br0']}, iot: {links: ['iot30']}, pods: {links: ['cni0', 'flannel.1', 'veth*']}},
@@ -129,47 +129,80 @@ const letIn = (sources?: string[]) =>
 	});
 
 /** What a change of the firewall asks of people, on a machine where these are logged in. */
-async function findProof(sources: string[] | undefined, peers: string[], before?: string): Promise<string | undefined> {
+async function findProof(
+	wanted: Firewall,
+	peers: string[],
+	before?: string,
+	link = 'br0',
+): Promise<string | undefined> {
 	const own = {
 		[network]: 'RequiredForOnline=routable\n',
 		[finishedPath]: '',
 		'/etc/bringup/nft/firewall.nft': before ?? 'old',
 	};
-	const routes = peers.map(peer => [`ip -json route get ${peer}`, [{dev: 'br0'}]]);
+	const routes = peers.map(peer => [`ip -json route get ${peer}`, [{dev: link}]]);
 	const sessions = peers.map(peer => `0 0 192.0.2.9:22 ${peer}:50000\n`).join('');
 	const commands = {
 		...reached,
 		...Object.fromEntries(routes),
 		'ss --no-header --tcp --numeric state established sport = :22': sessions,
 	};
-	const wanted = letIn(sources);
 	const steps = await firewall.plan(wanted, probeRecord({commands, files: {...own, ...foldersOf(Object.keys(own))}}));
 	return steps.find(step => step.do === 'wait')?.why;
 }
 
+const far = ['10.0.0.0/8', '2001:db8::/32'];
+const login = /^wait for a new SSH login from anybody/;
+const plain = /^prove that the machine is still reachable/;
+
 test('a change that shuts out those who are logged in, or all neighbours, is kept only after a new login', async t => {
-	const plain = 'prove that the machine is still reachable';
-	const login = /^wait for a new SSH login from anybody/;
-	t.is(await findProof(undefined, []), plain);
-	t.is(await findProof(['192.0.2.0/28'], []), plain);
-	t.is(await findProof(['10.0.0.0/8'], ['10.1.2.3']), plain);
-	t.regex((await findProof(['198.51.100.7/32'], [])) ?? '', login);
-	t.regex((await findProof(['198.51.100.7/32'], ['192.0.2.7'])) ?? '', login);
-	t.regex((await findProof(['192.0.2.8/32'], ['192.0.2.7'])) ?? '', login);
+	t.regex((await findProof(letIn(undefined), [])) ?? '', plain);
+	t.regex((await findProof(letIn(['192.0.2.0/28']), [])) ?? '', plain);
+	t.regex((await findProof(letIn(['10.0.0.0/8']), ['10.1.2.3'])) ?? '', plain);
+	t.regex((await findProof(letIn(['198.51.100.7/32']), [])) ?? '', login);
+	t.regex((await findProof(letIn(['198.51.100.7/32']), ['192.0.2.7'])) ?? '', login);
+	t.regex((await findProof(letIn(['192.0.2.8/32']), ['192.0.2.7'])) ?? '', login);
 });
 
-test('where nobody is logged in, rules that take nothing of SSH away need no login', async t => {
-	const far = ['10.0.0.0/8', '2001:db8::/32'];
-	const before = formatTable({family: 'inet', name: 'firewall', content: formatFirewall(letIn(far))});
-	t.is(
-		await findProof([...far], [], before.replace('comment "ssh"', 'comment "shell"')),
-		'prove that the machine is still reachable',
-	);
-	t.regex((await findProof(['10.0.0.0/9'], [], before)) ?? '', /^wait for a new SSH login/);
-	t.regex((await findProof(far.slice(0, 1), [], before)) ?? '', /^wait for a new SSH login/);
-	const all = {zones: {lan: {links: ['br0']}}, allow: {some: {from: 'lan', to: 'machine', ports: ['20-25']}}};
-	const wide = formatTable({family: 'inet', name: 'firewall', content: formatFirewall(firewallSchema.parse(all))});
-	t.regex((await findProof(far, [], wide)) ?? '', /^wait for a new SSH login/);
+/** A table that lets SSH in from the LAN, and pods in to all. */
+const tableOf = (wanted: object) =>
+	formatTable({family: 'inet', name: 'firewall', content: formatFirewall(firewallSchema.parse(wanted))});
+
+test('where nobody is logged in, a change that lets in over the management link who is let in now needs no login', async t => {
+	const zones = {lan: {links: ['br*']}, pods: {links: ['cni0']}, old: {links: ['br1']}};
+	const rule = (more: object, from = 'lan') => ({from, to: 'machine', protocol: 'tcp', ports: [22], ...more});
+	for (const [name, allow, proof] of [
+		['the same under another name', {shell: rule({sources: far})}, plain],
+		['more sources, in another order', {ssh: rule({sources: ['198.51.100.0/24', ...far.toReversed()]})}, plain],
+		['wider ones', {ssh: rule({sources: ['10.0.0.0/7', '2001:db8::/31']})}, plain],
+		['two rules', {a: rule({sources: far.slice(0, 1)}), b: rule({sources: far.slice(1)}, 'any')}, plain],
+		['more ports, any protocol', {ssh: rule({sources: far, ports: ['20-25', 443], protocol: undefined})}, plain],
+		['all of them', {ssh: rule({})}, plain],
+		['nothing for pods any more', {ssh: rule({sources: far}), pods: rule({ports: [53]}, 'pods')}, plain],
+		['less of them', {ssh: rule({sources: ['10.0.0.0/9', '2001:db8::/32']})}, login],
+		['one family', {ssh: rule({sources: far.slice(0, 1)})}, login],
+		['another port', {ssh: rule({sources: far, ports: [2222]})}, login],
+		['UDP', {ssh: rule({sources: far, protocol: 'udp'})}, login],
+		['another link', {ssh: rule({sources: far}, 'old')}, login],
+	] as const) {
+		const before = tableOf({zones, allow: {ssh: rule({sources: far}), pods: {from: 'pods', to: 'machine'}}});
+		const after = firewallSchema.parse(
+			JSON.parse(JSON.stringify({zones: {...zones, lan: {links: ['br0']}}, allow: {pods: rule({}, 'pods'), ...allow}})),
+		);
+		t.regex((await findProof(after, [], before)) ?? '', proof, name);
+	}
+	const wide = tableOf({zones: {lan: {links: ['br0']}}, allow: {some: {from: 'any', to: 'machine', ports: ['20-25']}}});
+	t.regex((await findProof(letIn(far), [], wide)) ?? '', login);
+	// The machine is reached over another link than before.
+	const elsewhere = tableOf({zones, allow: {ssh: rule({}, 'old')}});
+	t.regex((await findProof(letIn(far), [], elsewhere)) ?? '', login);
+});
+
+test('neither the machine itself nor a pod that is logged in answers for those who are not', async t => {
+	for (const own of ['192.0.2.9/32', '192.0.2.0/32', '192.0.2.255/32'])
+		t.regex((await findProof(letIn([own]), [])) ?? '', login, own);
+	t.regex((await findProof(letIn(['192.0.2.8/31']), [])) ?? '', plain);
+	t.regex((await findProof(letIn(far), ['10.42.0.5'], undefined, 'cni0')) ?? '', login);
 });
 
 test('without the section, the table goes from the kernel and from the boot, and no other with it', async t => {

@@ -1,10 +1,11 @@
 import * as z from 'zod';
-import {admitsSsh} from '../admission.ts';
+import {admitsNeighbour, admitsSsh, covers, listSshRules} from '../admission.ts';
 import {cidr} from '../links.ts';
 import {readPeers} from '../logins.ts';
 import {formatTable, hasTable, planNoTable, planTable, type Table, tablesFolder} from '../nftables.ts';
 import {own, type Phase, type Probe} from '../phase.ts';
 import {readAddresses} from '../reach.ts';
+import {splitCidr, subnetHolds} from '../subnets.ts';
 import {planTrial} from '../trial.ts';
 
 const zoneName = z
@@ -141,38 +142,46 @@ export function formatFirewall({zones, allow}: Firewall): string {
 
 const tableOf = (config: Firewall): Table => ({family: 'inet', name: 'firewall', content: formatFirewall(config)});
 
-/** The rules of a table as formatFirewall writes it that let SSH in to the machine, without their names. */
-function listSshLines(table: string): string[] {
-	const input = /chain input \{\n([^}]*(?:\}[^\n][^}]*)*)\n\t\}/.exec(table)?.[1] ?? '';
-	const lines = input.split('\n').map(line => line.trim().replace(/ comment ".*"$/, ''));
-	return lines.filter(line => {
-		if (!line.startsWith('iifname {') || / (udp dport|meta l4proto udp) /.test(line)) return false;
-		const ports = / dport \{ ([^}]*) \}/.exec(line)?.[1];
-		return (ports?.split(', ') ?? ['22']).some(port => {
+/** Who gets in by SSH over a link, by a table as formatFirewall writes it: a subnet each, or undefined for anybody. */
+function readSshSources(table: string, link: string): (string | undefined)[] {
+	const input = /chain input \{\n([\s\S]*?)\n\t\}/.exec(table)?.[1] ?? '';
+	return input.split('\n').flatMap(line => {
+		const [, names = '', match = ''] = /^\t\tiifname \{ ([^}]*) \} (.*)accept /.exec(line) ?? [];
+		if (!names.split(', ').some(name => covers(name.slice(1, -1), link))) return [];
+		const ports = / dport \{ ([^}]*) \}/.exec(` ${match}`)?.[1]?.split(', ') ?? ['22'];
+		const isSsh = ports.some(port => {
 			const [first = 0, last = first] = port.split('-').map(Number);
 			return 22 >= first && 22 <= last;
 		});
+		if (!isSsh || /(^| )(udp dport|meta l4proto udp) /.test(match)) return [];
+		return /saddr \{ ([^}]*) \}/.exec(match)?.[1]?.split(', ') ?? [undefined];
 	});
 }
 
 /**
- * Whether none of those who are logged in over SSH could do so again. Where nobody is, whether SSH is let in less than
- * before, and from nowhere beside the machine on the link over which it is reached: another link may be one of pods.
+ * Whether a change takes SSH from everybody who is known to get in over the link that the machine is reached by: those
+ * who are logged in over it; where nobody is, those whom the table in force lets in, or else who is beside the machine.
+ * Who gets in over another link may be a pod, and answers for nobody.
  */
 async function shutsOut(config: Firewall, management: string, probe: Probe): Promise<boolean> {
-	const peers = await readPeers(probe);
 	const linkTo = async (address: string, [, link] = address.split('%')) => {
 		if (link) return link;
 		const text = await probe.output(['ip', '-json', 'route', 'get', address]);
 		return (JSON.parse(text) as {dev: string}[])[0]?.dev ?? '';
 	};
-	for (const peer of peers) if (admitsSsh(config, await linkTo(peer), peer.replace(/%.*/, ''))) return false;
-	if (peers.length > 0) return true;
-	const before = listSshLines((await probe.read(tablePath)) ?? '');
-	const after = listSshLines(formatTable(tableOf(config)));
-	if (before.length > 0 && before.every(line => after.includes(line))) return false;
+	const peers = [];
+	for (const peer of await readPeers(probe)) if ((await linkTo(peer)) === management) peers.push(peer);
+	if (peers.length > 0) return !peers.some(peer => admitsSsh(config, management, peer.replace(/%.*/, '')));
+	const after = listSshRules(config, management).map(({sources}) => sources);
+	const before = readSshSources((await probe.read(tablePath)) ?? '', management);
+	const isIn = (source: string | undefined) => (one: string) =>
+		source !== undefined &&
+		splitCidr(one).prefix <= splitCidr(source).prefix &&
+		subnetHolds(one, splitCidr(source).address);
+	const staysIn = (source: string | undefined) => after.some(sources => sources?.some(isIn(source)) ?? true);
+	if (before.length > 0 && before.every(staysIn)) return false;
 	const {subnets = []} = (await readAddresses(probe)).get(management) ?? {};
-	return !subnets.some(subnet => admitsSsh(config, management, subnet));
+	return !subnets.some(subnet => admitsNeighbour(config, management, subnet));
 }
 
 const tablePath = `${tablesFolder}/firewall.nft`;
