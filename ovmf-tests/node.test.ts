@@ -104,6 +104,8 @@ test.serial(
 		t.regex(await ask('cat', '/run/motd.d/10-bringup'), /^bringup: provision done;.*br0 10\.0\.2\.15$/m);
 		t.regex(await ask('sudo', 'sfdisk', '--json', '/dev/nvme0n1'), /"name": "bringup-root"/);
 		t.regex(await ask('sudo', 'bringup', 'plan'), /^(\S+: nothing to do\n)+$/);
+		await ask('sudo', 'systemctl', 'start', 'bringup-snapshot');
+		await ask('sudo', 'test', '-s', '/var/cache/bringup/snapshot');
 		t.false((await ask('cat', '/etc/apt/sources.list.d/debian.sources')).includes('copy:'));
 
 		const withoutKey = [
@@ -149,6 +151,8 @@ async function bootWithMedium(t: ExecutionContext, name: string): Promise<Machin
 	t.regex(summary, /provision done; nothing to do; nothing left; br0 10\.0\.2\.15/);
 	const serial = await machine.readSerial();
 	for (const phase of sections) t.regex(serial, new RegExp(`phase ${phase} \\(\\d+/\\d+\\): nothing to do`));
+	const began = ['systemctl', 'show', '-P', 'InactiveExitTimestampMonotonic', 'bringup-snapshot'];
+	t.is(await machine.run(node.login, began), '0\n', 'it started from its snapshot, and so makes none');
 	await assertSections(t, (...command) => machine.run(node.login, command));
 	return machine;
 }
