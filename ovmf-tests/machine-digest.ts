@@ -23,7 +23,7 @@ set -u
 export LC_ALL=C.UTF-8
 heading() { echo "== $1"; }
 heading disks
-lsblk --json --bytes --output SERIAL,TYPE,SIZE,FSTYPE,LABEL,UUID,PARTLABEL,PARTUUID,PARTTYPE,PTUUID,MOUNTPOINTS
+lsblk --json --bytes --exclude 1,11 --output SERIAL,TYPE,SIZE,FSTYPE,LABEL,UUID,PARTLABEL,PARTUUID,PARTTYPE,PTUUID,MOUNTPOINTS
 heading etc
 cd /etc
 find . -xdev -mindepth 1 -printf '%P\\t%y %m %u:%g %l\\n' | sort
