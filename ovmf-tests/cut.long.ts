@@ -26,6 +26,8 @@ const cuts: [after: RegExp, seconds: number][] = [
 	[/phase network .*: start networkd/, 0.5],
 ];
 
+const installCuts = cuts.findIndex(([after]) => /identity/.test(after.source));
+
 /** A medium that comes first in the boot order is all that the firmware shows to GRUB; one that comes last leaves the disk to the firmware. */
 for (const cdromFirst of [true, false]) testCuts(cdromFirst);
 
@@ -44,16 +46,25 @@ function testCuts(cdromFirst: boolean): void {
 			} as const;
 			const setup = {name, firmware: 'uefi-secure-boot', disks: [disk], cdrom: node.iso, cdromFirst, sshPort} as const;
 			const start = (again: boolean): Promise<Machine> => startFor(t, {...setup, again});
-			let again = false;
+			let machine = await start(false);
+			let missed = 0;
 			for (const [after, seconds] of cuts) {
-				const machine = await start(again);
-				again = true;
-				await machine.waitFor(after, 900, failure);
+				const isOfInstall = cuts.findIndex(([one]) => one === after) < installCuts;
+				// A cut near the end of the install may come when all is done: the machine then boots its disk.
+				const beyond = isOfInstall ? '|bringup: provision of profile' : '';
+				const wanted = new RegExp(after.source + beyond);
+				const [found] = missed > 0 && isOfInstall ? [''] : await machine.waitFor(wanted, 900, failure);
+				if (!after.test(found)) {
+					missed++;
+					t.log(`no cut at ${after}: the install was whole before`);
+					continue;
+				}
 				await new Promise(resolve => setTimeout(resolve, seconds * 1000));
 				await machine.cut();
 				t.log(`cut at ${after}`);
+				machine = await start(true);
 			}
-			const machine = await start(true);
+			t.true(missed <= 2);
 			await machine.waitFor(/bringup: provision done.*/, 900, failure);
 			const ask = (...command: string[]) => machine.run(node.login, command);
 			t.is(await ask('systemctl', '--failed', '--no-legend'), '');
