@@ -48,8 +48,8 @@ function testCuts(cdromFirst: boolean): void {
 			const start = (again: boolean): Promise<Machine> => startFor(t, {...setup, again});
 			let machine = await start(false);
 			let missed = 0;
-			for (const [after, seconds] of cuts) {
-				const isOfInstall = cuts.findIndex(([one]) => one === after) < installCuts;
+			for (const [index, [after, seconds]] of cuts.entries()) {
+				const isOfInstall = index < installCuts;
 				// A cut near the end of the install may come when all is done: the machine then boots its disk.
 				const beyond = isOfInstall ? '|bringup: provision of profile' : '';
 				const wanted = new RegExp(after.source + beyond);
