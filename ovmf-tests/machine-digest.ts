@@ -14,6 +14,8 @@ const own = [
 	'subgid-',
 	'lvm/(backup|archive)/.*',
 	'rancher/node/password',
+	'libvirt/nwfilter/.*', // libvirt's own, with identifiers that it draws when it first starts
+	'libvirt/qemu/networks/default\\.xml',
 	'.*\\.bak',
 ].join('|');
 
@@ -26,7 +28,7 @@ heading disks
 lsblk --json --bytes --exclude 1,11 --output SERIAL,TYPE,SIZE,FSTYPE,LABEL,UUID,PARTLABEL,PARTUUID,PARTTYPE,PTUUID,MOUNTPOINTS
 heading etc
 cd /etc
-find . -xdev -mindepth 1 -printf '%P\\t%y %m %u:%g %l\\n' | sort
+find . -xdev -mindepth 1 ! -path './lvm/archive/*' -printf '%P\\t%y %m %u:%g %l\\n' | sort
 heading content
 find . -xdev -type f -regextype posix-extended ! -regex './(${own})' -print0 | sort -z | xargs -0 sha256sum
 heading enabled
