@@ -48,6 +48,7 @@ function perform(before: Files, steps: readonly Step[]): Files {
 		if (program === 'useradd') {
 			files['/etc/passwd'] += `${last}:x:${args.includes('--system') ? 998 : 1000}:1000::/home/${last}:/bin/bash\n`;
 			files['/etc/shadow'] += `${last}:*:1::::::\n`;
+			if (!args.includes('--system')) files['/etc/group'] += `${last}:x:1000:\n`;
 		}
 		if (program === 'chpasswd')
 			change('/etc/shadow', step.stdin?.split(':')[0] ?? '', 1, () => step.stdin?.trim().split(':')[1] ?? '');

@@ -1,5 +1,6 @@
 import test from 'ava';
-import {findUnranged} from './subids.ts';
+import {probeRecord} from './record.ts';
+import {findUnranged, planUserRanges} from './subids.ts';
 
 const web = {name: 'web', uid: 2001};
 
@@ -19,4 +20,27 @@ test('a user has one range, by name', t => {
 	t.deepEqual(find('web:10065536:65536\n'), []);
 	for (const text of ['', 'web:10065536:1\n', '2001:10065536:65536\n', 'web:10065536:65536\n2001:1:1\n'])
 		t.deepEqual(find(text), [web]);
+});
+
+/** What the files hold after the steps. */
+async function give(names: string[], files: Record<string, string>): Promise<Record<string, string>> {
+	const steps = await planUserRanges(names, probeRecord({commands: {}, files}));
+	return {
+		...files,
+		...Object.fromEntries(steps.flatMap(step => (step.do === 'write' ? [[step.path, step.content]] : []))),
+	};
+}
+
+test('people get the ranges that useradd gives, the same in both files, whatever a power cut has left', async t => {
+	const [uids, gids] = ['/etc/subuid', '/etc/subgid'] as const;
+	const both = (text: string) => ({[uids]: text, [gids]: text});
+	const two = both('ann:100000:65536\nbob:165536:65536\n');
+	t.deepEqual(await give(['ann', 'bob'], both('')), two);
+	t.deepEqual(await give(['ann', 'bob'], {...both(''), [uids]: 'ann:100000:65536\n'}), two);
+	t.deepEqual(await give(['bob'], {...two, [gids]: 'ann:100000:65536\n'}), two);
+	t.deepEqual(
+		await give(['ann'], both('web:10000000:65536\nold:1:150000\n')),
+		both('web:10000000:65536\nold:1:150000\nann:165536:65536\n'),
+	);
+	t.deepEqual(await give(['ann'], {[uids]: ''}), {[uids]: 'ann:100000:65536\n'});
 });

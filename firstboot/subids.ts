@@ -1,4 +1,4 @@
-import type {Probe, Step} from './phase.ts';
+import {type Probe, planFile, type Step} from './phase.ts';
 
 /** How many subordinate ids a user gets. */
 const count = 65536;
@@ -51,4 +51,34 @@ export async function planRanges(
 		steps.push({do: 'write', path, content, mode: 0o644, why: `write the range of ${names.join(', ')} to ${path}`});
 	}
 	return {changed, steps};
+}
+
+/**
+ * The steps that give people whose accounts are not there yet the ranges that useradd gives: the first that nobody has in
+ * either file, from 100000 on (SUB_UID_MIN of login.defs(5)). None in a file that is not there.
+ */
+export async function planUserRanges(names: readonly string[], probe: Probe): Promise<Step[]> {
+	const steps: Step[] = [];
+	const paths = ['/etc/subuid', '/etc/subgid'];
+	const files = await Promise.all(
+		paths.map(async path => ({path, lines: (await probe.read(path))?.split('\n').filter(Boolean)})),
+	);
+	const given = files.flatMap(({lines = []}) => lines.map(line => line.split(':')));
+	const isFree = (start: number) =>
+		given.every(([, from, length]) => start + count <= Number(from) || Number(from) + Number(length) <= start);
+	for (const name of names) {
+		let start = 100_000;
+		while (!isFree(start)) start += count;
+		// Half of it may be there, written before the power was cut.
+		const range = given.find(([owner]) => owner === name) ?? [name, `${start}`, `${count}`];
+		given.push(range);
+		for (const {lines} of files)
+			if (lines && !lines.some(line => line.startsWith(`${name}:`))) lines.push(range.join(':'));
+	}
+	for (const {path, lines} of files)
+		if (lines)
+			steps.push(
+				...(await planFile(probe, path, `${lines.join('\n')}\n`, `write the ranges of ${names.join(', ')} to ${path}`)),
+			);
+	return steps;
 }

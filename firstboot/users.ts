@@ -12,6 +12,7 @@ import {
 } from './accounts.ts';
 import {sudoersPath} from './administrators.ts';
 import {type Probe, planFile, type Step, secret, secretPath} from './phase.ts';
+import {planUserRanges} from './subids.ts';
 
 /** What useradd takes for a name. */
 export const userName = z
@@ -120,10 +121,16 @@ async function planAccount(user: User, made: Made[string] | undefined, probe: Pr
 	const account = passwd.find(([name]) => name === user.name);
 	const steps: Step[] = [];
 	if (!account) {
-		const command = ['useradd', '--create-home', '--shell', '/bin/bash', '--password', '*', user.name] as const;
+		const own = ['--create-home', '--shell', '/bin/bash', '--password', '*', user.name] as const;
+		// It writes the ranges last, and nothing would miss them after a power cut in between: they are written before.
+		const command = ['useradd', '--key', 'SUB_UID_COUNT=0', '--key', 'SUB_GID_COUNT=0', ...own] as const;
 		steps.push({do: 'run', command, why: `make the user ${user.name}`});
 	} else {
 		// useradd writes several files; a power cut between two of them leaves half an account.
+		if (!group.some(([, , number]) => number === account[3])) {
+			const command = ['groupadd', '--gid', account[3] ?? '', user.name] as const;
+			steps.push({do: 'run', command, why: `complete the group of ${user.name}`});
+		}
 		if (!shadow.some(([name]) => name === user.name))
 			steps.push({do: 'run', command: ['pwconv'], why: `complete the account of ${user.name}`});
 		if ((await probe.list('/home'))?.get(user.name)?.type !== 'd') {
@@ -185,6 +192,9 @@ export async function planUsers(users: readonly User[], probe: Probe): Promise<S
 	const given = listGiven(users);
 	const united = unite(made, given);
 	const steps = await planMade(probe, united, 'note who is given what');
+	const passwd = await readDatabase(probe, 'passwd');
+	const fresh = users.map(({name}) => name).filter(name => !passwd.some(([other]) => other === name));
+	if (fresh.length > 0) steps.push(...(await planUserRanges(fresh, probe)));
 	for (const user of users) {
 		steps.push(...(await planAccount(user, made[user.name], probe)), ...(await planKeys(user, probe)));
 	}

@@ -62,7 +62,8 @@ test('a power cut inside useradd: the account is completed', async t => {
 			{...unfinished, '/home/': '', '/etc/shadow': 'root:*:1::::::\n', '/etc/group': 'root:x:0:\nsudo:x:27:\n'},
 		),
 	);
-	t.deepEqual(whys(steps).slice(0, 3), [
+	t.deepEqual(whys(steps).slice(0, 4), [
+		'complete the group of admin',
 		'complete the account of admin',
 		'make the home of admin',
 		'put admin into sudo',
