@@ -48,6 +48,7 @@ boot ip iproute2 tells the addresses of a link
 test lb live-build checks the rendered live-build tree
 test debootstrap debootstrap is what live-build starts with
 test xz xz-utils unpacks its kernel modules
+test debconf-set-selections debconf takes the answers that a hook gives Debian
 test mkfs.ext4 e2fsprogs makes disks with foreign data
 test systemd-analyze systemd checks the rendered units
 test virt-xml-validate libvirt-clients checks the definitions of domains, networks and pools

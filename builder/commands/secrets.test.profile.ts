@@ -180,7 +180,7 @@ function makeProfile(): object {
 							'/etc/text': plant(`${domain}.files.*`, 'planned'),
 							'/etc/secret': secret(`${domain}.files.*`, 'planned'),
 						},
-						machine: {own: plant(`${domain}.machine.*`, 'planned')},
+						machine: {profile: plant(`${domain}.machine.*`, 'planned')},
 					},
 				},
 			},
