@@ -43,7 +43,9 @@ export async function readMirrors(): Promise<Mirrors> {
 export async function readDebianMirror(searchPath: string): Promise<string | undefined> {
 	for (const folder of searchPath.split(':')) {
 		const text = await readFile(join(folder, 'mmdebstrap'), 'utf8').catch(() => undefined);
-		const found = /I<MIRROR>\s+option\s+is\s+provided,\s+(?:then\s+)?L<(https?:[^>\s]+)>\s+is\s+used/.exec(text ?? '')?.[1];
+		const found = /I<MIRROR>\s+option\s+is\s+provided,\s+(?:then\s+)?L<(https?:[^>\s]+)>\s+is\s+used/.exec(
+			text ?? '',
+		)?.[1];
 		if (found !== undefined) return found;
 	}
 	return undefined;
