@@ -35,7 +35,7 @@ test('of a full disk the folder on it is named, and what chooses each place', t 
 			'm',
 		);
 		t.regex(await fill(small, 'await writeFile(file, Buffer.alloc(2e6));'), full);
-		t.regex(await fill(small, "await run(['cp', process.execPath, file]);"), full);
+		t.regex(await fill(small, "await run(['dd', 'if=/dev/zero', 'bs=1M', 'count=2', 'of=' + file]);"), full);
 		t.notRegex(await fill(small, "await run(['cp', '/nonexistent', file]);"), /full/);
 	}));
 
