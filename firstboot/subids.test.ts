@@ -43,4 +43,5 @@ test('people get the ranges that useradd gives, the same in both files, whatever
 		both('web:10000000:65536\nold:1:150000\nann:165536:65536\n'),
 	);
 	t.deepEqual(await give(['ann'], {[uids]: ''}), {[uids]: 'ann:100000:65536\n'});
+	t.deepEqual(await give(['ann'], {[uids]: '# ours\nx\n'}), {[uids]: '# ours\nx\nann:100000:65536\n'});
 });

@@ -63,7 +63,8 @@ export async function planUserRanges(names: readonly string[], probe: Probe): Pr
 	const files = await Promise.all(
 		paths.map(async path => ({path, lines: (await probe.read(path))?.split('\n').filter(Boolean)})),
 	);
-	const given = files.flatMap(({lines = []}) => lines.map(line => line.split(':')));
+	const ranges = files.flatMap(({lines = []}) => lines.map(line => line.split(':')));
+	const given = ranges.filter(([, from, length]) => /^\d+$/.test(from ?? '') && /^\d+$/.test(length ?? ''));
 	const isFree = (start: number) =>
 		given.every(([, from, length]) => start + count <= Number(from) || Number(from) + Number(length) <= start);
 	for (const name of names) {
