@@ -61,7 +61,7 @@ interface RunStep {
 	on?: readonly OnDisk[];
 }
 
-/** One stretch of a sequence: from a section of the profile (of this schema) and the machine as found, to what is left to do. A profile without the section skips it. */
+/** One stretch of a sequence: from a section of the profile, which has this schema, and the machine as found, to what is left to do. A profile without the section skips the phase. */
 export interface Phase<Schema extends z.ZodType = z.ZodType> {
 	/** The Debian packages whose programs it runs; the builder puts them in the image. Some depend on what its section says. */
 	packages: readonly string[] | ((config: z.output<Schema>) => readonly string[]);

@@ -122,7 +122,7 @@ async function planAccount(user: User, made: Made[string] | undefined, probe: Pr
 	const steps: Step[] = [];
 	if (!account) {
 		const own = ['--create-home', '--shell', '/bin/bash', '--password', '*', user.name] as const;
-		// It writes the ranges last, and nothing would miss them after a power cut in between: they are written before.
+		// useradd writes the ranges last. A power cut in between would lose them, so planUsers writes them first.
 		const command = ['useradd', '--key', 'SUB_UID_COUNT=0', '--key', 'SUB_GID_COUNT=0', ...own] as const;
 		steps.push({do: 'run', command, why: `make the user ${user.name}`});
 	} else {

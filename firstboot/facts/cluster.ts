@@ -7,7 +7,7 @@ const example = 'https://192.0.2.11:6443';
 function checkPatch(given: Record<string, unknown>, path: FieldPath): FalseFact[] {
 	const kept = Object.fromEntries(Object.entries(given).filter(([, value]) => typeof value !== 'object'));
 	const {error} = kubernetesSchema.partial().safeParse(kept);
-	// Fields that there are not are told with those of the other sections.
+	// The builder reports unknown fields, for every section of a seed at once.
 	const issues = (error?.issues ?? []).filter(({code}) => code !== 'unrecognized_keys');
 	const faults = issues.map(({path: field, message}) => ({
 		path: [...path, ...(field as FieldPath)],

@@ -161,7 +161,7 @@ function readSshSources(table: string, link: string): (string | undefined)[] {
 /**
  * Whether a change takes SSH from everybody who is known to get in over the link that the machine is reached by: those
  * who are logged in over it; where nobody is, those whom the table in force lets in, or else who is beside the machine.
- * Who gets in over another link may be a pod, and answers for nobody.
+ * A session over another link may be a pod's, so it does not count.
  */
 async function shutsOut(config: Firewall, management: string, probe: Probe): Promise<boolean> {
 	const linkTo = async (address: string, [, link] = address.split('%')) => {
